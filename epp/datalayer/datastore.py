@@ -1,0 +1,106 @@
+"""The pool: which endpoints there are, and what is known of each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from epp.plugin import Endpoint, EndpointSpec, Load
+
+FAILURES_UNTIL_UNREADY = 2
+"""Failed scrapes in a row after which an endpoint counts as gone; a refused connection counts at once."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    endpoint: Endpoint
+    scraped_at_s: float | None = None
+    failures: int = 0
+
+
+class Datastore:
+    """The endpoints by key. Everything here is synchronous: a reader never sees half a change."""
+
+    def __init__(
+        self, *, clock: Callable[[], float], log: FilteringBoundLogger, on_removed: Callable[[Endpoint], None]
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._on_removed = on_removed
+        self._entries: dict[str, _Entry] = {}
+        self._endpoints: Sequence[Endpoint] = ()
+        self._listeners: list[Callable[[], None]] = []
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Return the pool, ready or not, in the order of the source."""
+        return self._endpoints
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after endpoints came or went."""
+        self._listeners.append(listener)
+
+    def replace(self, specs: Sequence[EndpointSpec]) -> None:
+        """Make the pool exactly these; an endpoint whose spec is unchanged keeps its load and readiness."""
+        old = self._entries
+        self._entries = {}
+        for spec in specs:
+            known = old.get(spec.key)
+            unchanged = known is not None and known.endpoint.spec == spec
+            self._entries[spec.key] = known if known is not None and unchanged else _Entry(Endpoint(spec))
+        self._endpoints = tuple(entry.endpoint for entry in self._entries.values())
+        current = set(self._endpoints)
+        gone = [entry.endpoint for entry in old.values() if entry.endpoint not in current]
+        came = [endpoint for endpoint in self._endpoints if old.get(endpoint.key) is not self._entries[endpoint.key]]
+        for endpoint in gone:
+            self._on_removed(endpoint)
+        if gone or came:
+            self._log.info("pool_changed", added=[e.key for e in came], removed=[e.key for e in gone])
+            for listener in self._listeners:
+                listener()
+
+    def scraped(self, endpoint: Endpoint, load: Load) -> None:
+        """Note what a scrape found; the endpoint answered, so it is ready."""
+        entry = self._entry(endpoint)
+        if entry is None:
+            return
+        entry.scraped_at_s = self._clock()
+        entry.failures = 0
+        endpoint.load = load
+        self._set_ready(endpoint, ready=True, reason="scraped")
+
+    def answered_badly(self, endpoint: Endpoint, reason: str) -> None:
+        """Note that the endpoint answered, but with no usable page: it can serve, its load is not known."""
+        entry = self._entry(endpoint)
+        if entry is None:
+            return
+        entry.failures = 0
+        endpoint.load = Load()
+        self._set_ready(endpoint, ready=True, reason=reason)
+
+    def unreachable(self, endpoint: Endpoint, reason: str, *, certain: bool) -> None:
+        """Note that the endpoint did not answer; it is left out at once when that is ``certain`` to mean it is gone."""
+        entry = self._entry(endpoint)
+        if entry is None:
+            return
+        entry.failures += 1
+        if certain or entry.failures >= FAILURES_UNTIL_UNREADY:
+            endpoint.load = Load()
+            self._set_ready(endpoint, ready=False, reason=reason)
+
+    def scrape_age_s(self, endpoint: Endpoint) -> float | None:
+        """Return the age of the last good scrape, ``None`` when there was none yet."""
+        entry = self._entry(endpoint)
+        if entry is None or entry.scraped_at_s is None:
+            return None
+        return self._clock() - entry.scraped_at_s
+
+    def _entry(self, endpoint: Endpoint) -> _Entry | None:
+        """Return the entry of this very endpoint; ``None`` when it has left, even if its name came back."""
+        entry = self._entries.get(endpoint.key)
+        return entry if entry is not None and entry.endpoint is endpoint else None
+
+    def _set_ready(self, endpoint: Endpoint, *, ready: bool, reason: str) -> None:
+        if endpoint.ready is not ready:
+            endpoint.ready = ready
+            log = self._log.info if ready else self._log.warning
+            log("endpoint_ready" if ready else "endpoint_unready", endpoint=endpoint.key, reason=reason)

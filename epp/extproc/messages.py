@@ -1,0 +1,111 @@
+"""The answers that a session gives, as protobuf messages."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from google.protobuf.struct_pb2 import Struct
+
+from epp._pb import external_processor_pb2 as pb
+from epp._pb.base_pb2 import HeaderValue, HeaderValueOption
+from epp._pb.http_status_pb2 import HttpStatus
+from epp.extproc.headers import (
+    CONTROL_HEADERS,
+    DESTINATION,
+    DESTINATION_NAMESPACE,
+    DROP_REASON,
+    RETRY_AFTER_S,
+)
+from epp.plugin import Rejection
+
+MAX_CHUNK_BYTES = 62_000
+"""Largest body chunk in one ``streamed_response``: Envoy takes less than 64 KiB, and this leaves room for the rest."""
+
+
+def continue_request_headers() -> pb.ProcessingResponse:
+    """Say "go on" to request headers, so that a buffering gateway sends the body."""
+    return pb.ProcessingResponse(request_headers=pb.HeadersResponse())
+
+
+def route_by_headers(destination: str) -> pb.ProcessingResponse:
+    """Answer request headers with where the request goes."""
+    answer = pb.ProcessingResponse(request_headers=pb.HeadersResponse(response=_routed(destination)))
+    answer.dynamic_metadata.CopyFrom(_destination_metadata(destination))
+    return answer
+
+
+def route_by_body(destination: str) -> pb.ProcessingResponse:
+    """Answer a buffered request body with where the request goes; the body itself stays as it is."""
+    answer = pb.ProcessingResponse(request_body=pb.BodyResponse(response=_routed(destination)))
+    answer.dynamic_metadata.CopyFrom(_destination_metadata(destination))
+    return answer
+
+
+def stream_request_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.ProcessingResponse]:
+    """Give a collected request body back in chunks, the last one marked when ``end_of_stream``."""
+    for chunk, is_last in _chunks(body):
+        yield pb.ProcessingResponse(request_body=_streamed(chunk, end_of_stream=end_of_stream and is_last))
+
+
+def stream_response_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.ProcessingResponse]:
+    """Give one chunk of a response body back as it came."""
+    for chunk, is_last in _chunks(body):
+        yield pb.ProcessingResponse(response_body=_streamed(chunk, end_of_stream=end_of_stream and is_last))
+
+
+def reject(rejection: Rejection) -> pb.ProcessingResponse:
+    """Answer the client in place of a model server, in the error shape of the OpenAI API."""
+    body = {"error": {"message": rejection.message, "type": _error_type(rejection.status), "code": rejection.status}}
+    if rejection.param is not None:
+        body["error"]["param"] = rejection.param
+    headers = [("content-type", "application/json"), (DROP_REASON, rejection.reason.value)]
+    if rejection.reason in RETRY_AFTER_S:
+        headers.append(("retry-after", str(RETRY_AFTER_S[rejection.reason])))
+    return pb.ProcessingResponse(
+        immediate_response=pb.ImmediateResponse(
+            status=HttpStatus(code=rejection.status),  # type: ignore[arg-type] # an open enum
+            headers=pb.HeaderMutation(set_headers=[_overwrite(name, value) for name, value in headers]),
+            body=msgspec.json.encode(body),
+            details=rejection.reason.value,
+        )
+    )
+
+
+def _routed(destination: str) -> pb.CommonResponse:
+    mutation = pb.HeaderMutation(set_headers=[_overwrite(DESTINATION, destination)], remove_headers=CONTROL_HEADERS)
+    return pb.CommonResponse(header_mutation=mutation, clear_route_cache=True)
+
+
+def _destination_metadata(destination: str) -> Struct:
+    metadata = Struct()
+    metadata.get_or_create_struct(DESTINATION_NAMESPACE)[DESTINATION] = destination
+    return metadata
+
+
+def _overwrite(name: str, value: str) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key=name, raw_value=value.encode()),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+
+
+def _streamed(chunk: bytes, *, end_of_stream: bool) -> pb.BodyResponse:
+    streamed = pb.StreamedBodyResponse(body=chunk, end_of_stream=end_of_stream)
+    return pb.BodyResponse(response=pb.CommonResponse(body_mutation=pb.BodyMutation(streamed_response=streamed)))
+
+
+def _chunks(body: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield the body in pieces that fit, and whether each is the last; an empty body is one empty piece."""
+    starts: Sequence[int] = range(0, len(body), MAX_CHUNK_BYTES) or (0,)
+    for start in starts:
+        yield body[start : start + MAX_CHUNK_BYTES], start == starts[-1]
+
+
+def _error_type(status: int) -> str:
+    """Return the OpenAI API's name for a class of errors."""
+    match status:
+        case 429:
+            return "rate_limit_error"
+        case 503:
+            return "service_unavailable_error"
+        case _:
+            return "invalid_request_error"

@@ -1,0 +1,124 @@
+"""Every metric that the picker exports. The names are part of its interface and do not change.
+
+`docs/metrics.md` lists them; a test keeps the list and this file equal.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from epp.plugin import Endpoint
+
+MAX_MODELS = 1000
+"""Distinct ``model`` label values; clients choose model names, so further ones count as ``other``."""
+_DECISION_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_RATIO_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+class Metrics:
+    """The picker's metrics, with methods named after what happened. Label handles are looked up once and kept."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._models: dict[str, Counter] = {}
+        self._picks: dict[str, Counter] = {}
+        self._requests = Counter("epp_requests", "Requests received.", ["model"], registry=registry)
+        self._errors = Counter(
+            "epp_request_errors", "Requests answered by the picker itself.", ["code", "reason"], registry=registry
+        )
+        self._in_flight = Gauge("epp_requests_in_flight", "Requests routed and not ended.", registry=registry)
+        self._decisions = Histogram(
+            "epp_decision_duration_seconds",
+            "Time from a complete request to the decision.",
+            buckets=_DECISION_BUCKETS_S,
+            registry=registry,
+        )
+        self._picked = Counter("epp_picks", "Requests routed to an endpoint.", ["endpoint"], registry=registry)
+        self._matches = Histogram(
+            "epp_prefix_match_ratio",
+            "Share of a prompt's blocks that the chosen endpoint is believed to have cached.",
+            buckets=_RATIO_BUCKETS,
+            registry=registry,
+        )
+        self._scrape_errors = Counter(
+            "epp_scrape_errors", "Scrapes that gave no load.", ["endpoint", "reason"], registry=registry
+        )
+        self._plugin_errors = Counter(
+            "epp_plugin_errors", "Plugin calls that failed and were left out.", ["plugin", "point"], registry=registry
+        )
+        self._session_errors = Counter(
+            "epp_session_errors", "ext_proc streams that ended by a fault of the picker.", registry=registry
+        )
+
+    def request_received(self, model: str) -> None:
+        """Count a request; ``model`` is empty when none was named."""
+        counter = self._models.get(model)
+        if counter is None:
+            label = model if len(self._models) < MAX_MODELS else "other"
+            counter = self._requests.labels(label)
+            if label == model:
+                self._models[model] = counter
+        counter.inc()
+
+    def request_rejected(self, status: int, reason: str) -> None:
+        """Count an answer that the picker gave itself."""
+        self._errors.labels(str(status), reason).inc()
+
+    def request_routed(self, endpoint: Endpoint, duration_s: float, match_ratio: float | None) -> None:
+        """Count a decision; ``match_ratio`` is ``None`` where no prefix was looked up."""
+        counter = self._picks.get(endpoint.key)
+        if counter is None:
+            counter = self._picks[endpoint.key] = self._picked.labels(endpoint.key)
+        counter.inc()
+        self._decisions.observe(duration_s)
+        if match_ratio is not None:
+            self._matches.observe(match_ratio)
+        self._in_flight.inc()
+
+    def request_ended(self) -> None:
+        """Undo what `request_routed` added to the requests in flight."""
+        self._in_flight.dec()
+
+    def scrape_failed(self, endpoint: Endpoint, reason: str) -> None:
+        """Count a scrape without a usable page; ``reason`` is one of a few."""
+        self._scrape_errors.labels(endpoint.key, reason).inc()
+
+    def plugin_failed(self, plugin: str, point: str) -> None:
+        """Count a contained failure of a plugin at an extension point."""
+        self._plugin_errors.labels(plugin, point).inc()
+
+    def session_failed(self) -> None:
+        """Count a stream that ended by a fault of ours."""
+        self._session_errors.inc()
+
+    def endpoint_removed(self, endpoint: Endpoint) -> None:
+        """Drop the series of an endpoint that left the pool, so that they do not pile up."""
+        self._picks.pop(endpoint.key, None)
+        self._picked.remove_by_labels({"endpoint": endpoint.key})
+        self._scrape_errors.remove_by_labels({"endpoint": endpoint.key})
+
+    def watch_pool(self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]) -> None:
+        """Export readiness and scrape age, read from the pool whenever the metrics are collected."""
+        self.registry.register(_PoolCollector(endpoints, age_s))
+
+
+class _PoolCollector(Collector):
+    def __init__(
+        self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]
+    ) -> None:
+        self._endpoints = endpoints
+        self._age_s = age_s
+
+    def collect(self) -> Iterator[Metric]:
+        pool = list(self._endpoints())
+        ready = sum(endpoint.ready for endpoint in pool)
+        yield GaugeMetricFamily("epp_endpoints", "Endpoints in the pool.", value=len(pool))
+        yield GaugeMetricFamily("epp_endpoints_ready", "Endpoints that requests can be routed to.", value=ready)
+        ages = GaugeMetricFamily("epp_scrape_age_seconds", "Age of the last good scrape.", labels=["endpoint"])
+        for endpoint in pool:
+            age_s = self._age_s(endpoint)
+            if age_s is not None:
+                ages.add_metric([endpoint.key], age_s)
+        yield ages

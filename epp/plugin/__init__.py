@@ -1,0 +1,60 @@
+"""The public API: what a plugin sees of the picker, and the only package that a plugin may import.
+
+A plugin is a plain class. What it does follows from the methods it has; there is no base class to inherit and no
+registration call. It is published under a type name in the entry-point group ``epp.plugins``::
+
+    [project.entry-points."epp.plugins"]
+    shortest-name-scorer = "my_package.my_module:ShortestNameScorer"
+
+and named in the configuration by that type. Its constructor takes what it needs by annotation: a parameter annotated
+with a subclass of `PluginParams` receives the plugin's ``parameters`` from the configuration, checked; one annotated
+with `PluginContext` receives the clock, the random numbers and the logger. Both are optional::
+
+    class ShortestNameScorer:
+        def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
+            shortest = min(len(endpoint.name) for endpoint in candidates)
+            return [shortest / len(endpoint.name) for endpoint in candidates]
+
+`epp.plugin.scheduling` has the protocols of the scheduling cycle (filter, scorer, picker, profile handler),
+`epp.plugin.lifecycle` those around it (parser, producer, observers, discovery), `epp.plugin.attributes` the typed
+values that producers attach to a request. `epp.plugin.testing` builds endpoints and requests for an author's tests.
+
+A plugin that raises is contained: the failure is logged and counted under its name and the request goes on without it.
+"""
+
+from epp.plugin.attributes import Attribute, PrefixMatches
+from epp.plugin.context import PluginContext
+from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
+from epp.plugin.errors import ConfigurationError, DropReason, Problem, Rejection
+from epp.plugin.lifecycle import Discovery, EndpointRemovedObserver, Parser, Producer, RoutedObserver
+from epp.plugin.params import PluginParams
+from epp.plugin.request import InferenceRequest, ParsedBody
+from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
+
+__all__ = [
+    "Attribute",
+    "ConfigurationError",
+    "Decision",
+    "Discovery",
+    "DropReason",
+    "Endpoint",
+    "EndpointRemovedObserver",
+    "EndpointSpec",
+    "Filter",
+    "InferenceRequest",
+    "Load",
+    "ParsedBody",
+    "Parser",
+    "Picker",
+    "PluginContext",
+    "PluginParams",
+    "PrefixMatches",
+    "Problem",
+    "Producer",
+    "ProfileHandler",
+    "ProfileResult",
+    "Rejection",
+    "RoutedObserver",
+    "ScoreColumn",
+    "Scorer",
+]

@@ -1,0 +1,34 @@
+"""Typed values that producers attach to a request, for scorers and filters to read.
+
+A plugin that reads one declares it: ``consumes = (PrefixMatches,)``; a producer declares ``produces``. When nothing
+in the configuration produces what a plugin consumes, the attribute's default producer is added.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epp.plugin.endpoint import Endpoint
+
+
+class Attribute:
+    """A kind of value that one producer makes and other plugins read."""
+
+    default_producer: ClassVar[str]
+    """Plugin type that is added when a consumer is configured and no producer is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMatches(Attribute):
+    """How much of the request's prompt each endpoint is believed to have in its prefix cache."""
+
+    default_producer: ClassVar[str] = "approx-prefix-cache-producer"
+
+    matched_blocks: Mapping[Endpoint, int]
+    """Blocks matched from the start of the prompt without a gap; an endpoint without a match is absent."""
+    total_blocks: int
+    """Whole blocks of the prompt; 0 when it is shorter than one."""
+
+    def ratio(self, endpoint: Endpoint) -> float:
+        """Matched share of the prompt's blocks, 0..1; 0 when the prompt is shorter than one block."""
+        return self.matched_blocks.get(endpoint, 0) / self.total_blocks if self.total_blocks else 0.0

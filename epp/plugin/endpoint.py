@@ -1,0 +1,74 @@
+"""Endpoints: the model servers that requests are routed to, and their load."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSpec:
+    """Who an endpoint is, as a discovery source gives it. Two equal specs are the same endpoint."""
+
+    name: str
+    namespace: str = "default"
+    address: str
+    """An IP address, version 4 or 6, without brackets: Envoy routes to addresses, not to host names."""
+    port: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``, unique in the pool."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One endpoint's numbers as its last scrape gave them. ``None``: the metrics page did not say."""
+
+    waiting: int | None = None
+    """Requests in the engine's queue, not yet running."""
+    running: int | None = None
+    """Requests in the engine's running batch."""
+    kv_cache_ratio: float | None = None
+    """Share of the KV cache in use, 0..1."""
+    block_size_tokens: int | None = None
+    """Tokens in one block of the engine's prefix cache."""
+    block_count: int | None = None
+    """Blocks that the engine's KV cache holds."""
+
+
+UNKNOWN_LOAD = Load()
+
+
+class Endpoint:
+    """One routable model server. Lives as long as its spec stays in the pool; its load changes under it.
+
+    Compared and hashed by identity: an endpoint that left and came back under the same name is another one.
+    """
+
+    __slots__ = ("host_port", "key", "load", "ready", "spec")
+
+    def __init__(self, spec: EndpointSpec, *, load: Load = UNKNOWN_LOAD, ready: bool = False) -> None:
+        self.spec = spec
+        self.key = spec.key
+        self.host_port = _host_port(spec)
+        self.load = load
+        self.ready = ready
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name inside its namespace."""
+        return self.spec.name
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that discovery gave it."""
+        return self.spec.labels
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.key}, {self.host_port})"
+
+
+def _host_port(spec: EndpointSpec) -> str:
+    """``ip:port`` as gateways want it: IPv6 in brackets."""
+    return f"[{spec.address}]:{spec.port}" if ":" in spec.address else f"{spec.address}:{spec.port}"

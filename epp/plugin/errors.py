@@ -1,0 +1,52 @@
+"""Typed refusals: of a request, and of a configuration."""
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class DropReason(enum.StrEnum):
+    """Bounded label of a rejection: in the ``x-llm-d-request-dropped-reason`` header and in metrics."""
+
+    BAD_REQUEST = "rejected-bad-request"
+    NO_ENDPOINTS = "rejected-no-endpoints"
+    SATURATED = "rejected-saturated"
+
+
+_STATUS = {DropReason.BAD_REQUEST: 400, DropReason.NO_ENDPOINTS: 503, DropReason.SATURATED: 429}
+
+
+class Rejection(Exception):  # noqa: N818 - the glossary's word; it is a refusal, not a malfunction
+    """A request is refused. The client sees the message, so it says what is wrong, where, and what to do."""
+
+    def __init__(self, reason: DropReason, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.param = param
+        """Path of the offending part of the body, such as ``messages[1].content``."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes to the client."""
+        return _STATUS[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a configuration, and where."""
+
+    path: str
+    """Such as ``plugins[2].parameters.path``; empty for the file as a whole."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigurationError(Exception):
+    """The process cannot start like this; lists every problem that was found, not just the first."""
+
+    def __init__(self, problems: Iterable[Problem | str]) -> None:
+        self.problems = [Problem("", problem) if isinstance(problem, str) else problem for problem in problems]
+        super().__init__("\n".join(map(str, self.problems)))

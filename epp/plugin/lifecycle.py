@@ -1,0 +1,55 @@
+"""What happens around the scheduling cycle: parsers, producers, observers, discovery."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from epp.plugin.endpoint import Endpoint, EndpointSpec
+from epp.plugin.request import InferenceRequest, ParsedBody
+from epp.plugin.scheduling import Decision
+
+
+class Parser(Protocol):
+    """Reads request bodies of one API."""
+
+    paths: Sequence[str]
+    """Path suffixes that it claims, such as ``chat/completions``; the longest suffix of all parsers wins."""
+
+    def parse(self, path: str, body: bytes) -> ParsedBody:
+        """Return what the body says; raises `Rejection` (400) with what is wrong and where."""
+        ...
+
+
+class Producer(Protocol):
+    """Computes attributes before scheduling."""
+
+    def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Awaitable[None] | None:
+        """Attach attributes to the request; an awaitable is awaited until the deadline, then left out."""
+        ...
+
+
+class RoutedObserver(Protocol):
+    """Is told of every decision, before the answer goes out."""
+
+    def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
+        """Take note; cannot change the decision."""
+        ...
+
+
+class EndpointRemovedObserver(Protocol):
+    """Is told when an endpoint leaves the pool."""
+
+    def on_endpoint_removed(self, endpoint: Endpoint) -> None:
+        """Forget whatever is kept for this endpoint."""
+        ...
+
+
+class Discovery(Protocol):
+    """Finds the pool's endpoints without Kubernetes."""
+
+    def load(self) -> Sequence[EndpointSpec]:
+        """Return the endpoints at start; raises `ConfigurationError` when the source cannot be read."""
+        ...
+
+    async def watch(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> None:
+        """Publish the whole set after each change, until cancelled; a broken source publishes nothing."""
+        ...

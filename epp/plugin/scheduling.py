@@ -1,0 +1,96 @@
+"""The scheduling cycle: filters remove candidates, scorers rate them, a picker chooses.
+
+Everything here is synchronous: no ``await`` stands between reading the endpoints' load and the pick, so a plugin sees
+one consistent picture and needs no lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from epp.plugin.endpoint import Endpoint
+from epp.plugin.request import InferenceRequest
+
+
+class Filter(Protocol):
+    """Removes candidates."""
+
+    def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        """Return the candidates that stay, in any order. Empty: the request is rejected with 429."""
+        ...
+
+
+class Scorer(Protocol):
+    """Rates candidates."""
+
+    def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
+        """Return one number for each candidate, in their order, 0 (worst) to 1 (best). Others are clamped."""
+        ...
+
+
+class Picker(Protocol):
+    """Chooses."""
+
+    def pick(
+        self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
+    ) -> Sequence[Endpoint]:
+        """Return the chosen candidates, the primary first. ``totals`` are the weighted sums, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreColumn:
+    """One scorer's ratings of the candidates, in their order, each 0..1, before the weight."""
+
+    scorer: str
+    weight: float
+    scores: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileResult:
+    """What one run of a profile found."""
+
+    profile: str
+    candidates: Sequence[Endpoint]
+    """Those that the filters left."""
+    columns: Sequence[ScoreColumn]
+    totals: Sequence[float]
+    picked: Sequence[Endpoint]
+
+    def table(self) -> list[dict[str, str | float]]:
+        """One row for each candidate, best first: its name, each scorer's rating and the weighted total."""
+        rows = [
+            {"endpoint": endpoint.key}
+            | {column.scorer: round(column.scores[i], 4) for column in self.columns}
+            | {"total": round(self.totals[i], 4)}
+            for i, endpoint in enumerate(self.candidates)
+        ]
+        return sorted(rows, key=lambda row: -float(row["total"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a request goes: the primary endpoint first, then fallbacks in order."""
+
+    endpoints: Sequence[Endpoint]
+    results: Mapping[str, ProfileResult] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> Endpoint:
+        """The endpoint that should serve the request."""
+        return self.endpoints[0]
+
+
+class ProfileHandler(Protocol):
+    """Decides which profiles run, and what their results mean together."""
+
+    def select(
+        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
+    ) -> Sequence[str]:
+        """Return the profiles to run next, given the results so far; none ends the cycle."""
+        ...
+
+    def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
+        """Turn the results into the decision. Called once, after the last profile."""
+        ...

@@ -1,0 +1,55 @@
+"""For the tests of plugin authors: builders with defaults, so that a test names only what it is about."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from epp.plugin.context import PluginContext
+from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
+from epp.plugin.request import InferenceRequest, ParsedBody
+
+
+def make_endpoint(
+    name: str = "pod-1",
+    *,
+    port: int = 8000,
+    address: str = "10.0.0.1",
+    labels: Mapping[str, str] | None = None,
+    waiting: int | None = 0,
+    running: int | None = 0,
+    kv_cache_ratio: float | None = 0.0,
+    ready: bool = True,
+) -> Endpoint:
+    """Return an idle, ready endpoint; ``None`` for a number stands for a metrics page without it."""
+    load = Load(waiting=waiting, running=running, kv_cache_ratio=kv_cache_ratio)
+    spec = EndpointSpec(name=name, address=address, port=port, labels=labels or {})
+    return Endpoint(spec, load=load, ready=ready)
+
+
+def make_request(
+    *,
+    model: str = "tiny",
+    prompts: Sequence[bytes] = (b"Hello",),
+    head: Mapping[str, str] | None = None,
+    request_id: str = "request-1",
+) -> InferenceRequest:
+    """Return a parsed request."""
+    parsed = ParsedBody(model=model, prompts=prompts)
+    return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=len(b"".join(prompts)))
+
+
+def make_context(name: str = "plugin", *, seed: int = 0) -> PluginContext:
+    """Return a context with seeded randomness, a clock that stands still and a log that is thrown away."""
+    return PluginContext(
+        name=name,
+        clock=lambda: 0.0,
+        random=random.Random(seed),  # noqa: S311 - picks, not secrets
+        log=structlog.wrap_logger(None, processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(0)),
+        metrics=CollectorRegistry(),
+    )
+
+
+def _drop(_logger: object, _method: str, _event: object) -> structlog.typing.ProcessorReturnValue:
+    raise structlog.DropEvent

@@ -1,0 +1,69 @@
+"""Process settings: one frozen struct, whose fields are the flags of ``epp serve``.
+
+The flag's name is the field's, its help the line under the field. Names, ports and spelling are those of the Go pickers
+(``--secure-serving=false``, ``--v=1``, ``30s``), so that a Deployment written for them starts this one.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How this process runs. What it does with a request is in the ``EndpointPickerConfig``."""
+
+    config_file: str | None = None
+    """EndpointPickerConfig, as a YAML file."""
+    config_text: str | None = None
+    """EndpointPickerConfig, as YAML text."""
+    endpoint: tuple[str, ...] = ()
+    """A model server as HOST:PORT; repeatable. Instead of Kubernetes or a discovery plugin."""
+    bind_address: str = "0.0.0.0"  # noqa: S104 - a service in a pod is reached from outside of it
+    """Address that all three ports listen on."""
+    grpc_port: int = 9002
+    """Port of the ext_proc service."""
+    grpc_health_port: int = 9003
+    """Port of the gRPC health service."""
+    metrics_port: int = 9090
+    """Port of /metrics, /healthz and /readyz."""
+    secure_serving: bool = True
+    """Serve ext_proc over TLS."""
+    cert_path: str | None = None
+    """Directory with tls.crt and tls.key; a self-signed certificate is made when left out."""
+    drain_timeout: float = 30.0
+    """How long streams in flight may take to finish after SIGTERM, such as 30s."""
+    refresh_metrics_interval: float = 1.0
+    """Time between two scrapes of an endpoint's metrics page, such as 1s."""
+    v: int = 2
+    """Log verbosity: 1 leaves requests out, 2 writes a line for each request, 4 adds every decision's scores."""
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds of a Go duration such as ``500ms`` or ``1m30s``; raises `ValueError` for anything else."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        message = f"`{text}` is no duration; write it like 30s, 500ms or 1m30s"
+        raise ValueError(message)
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def field_docs(struct: type[msgspec.Struct]) -> Mapping[str, str]:
+    """Return the line under each field, which Python itself does not keep; empty when the source is not at hand."""
+    try:
+        (definition,) = ast.parse(inspect.getsource(struct)).body
+    except OSError:
+        return {}
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 - it is the source of a class
+    docs: dict[str, str] = {}
+    for field, doc in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match doc:
+                case ast.Expr(value=ast.Constant(value=str() as text)):
+                    docs[field.target.id] = text
+    return docs

@@ -1,0 +1,1 @@
+"""The built-in plugins, one a file, by what they are. They import `epp.plugin` and nothing else of the picker."""

@@ -1,0 +1,24 @@
+"""Chained block hashes."""
+
+from xxhash import xxh3_64_intdigest
+
+
+def chain(seed: int, content: bytes, *, block_bytes: int, max_blocks: int) -> list[int]:
+    """Return one 64-bit hash for each whole block of ``content``, each covering all blocks before it.
+
+    The hash of a block is seeded by the hash of the block before it, the first by ``seed``. A last block that is not
+    whole has none: engines cache whole blocks only.
+    """
+    blocks = min(len(content) // block_bytes, max_blocks)
+    view = memoryview(content)
+    hashes = []
+    previous = seed
+    for start in range(0, blocks * block_bytes, block_bytes):
+        previous = xxh3_64_intdigest(view[start : start + block_bytes], previous)
+        hashes.append(previous)
+    return hashes
+
+
+def model_seed(model: str) -> int:
+    """Return the chain seed of a model: the same prompt to another model shares no cache."""
+    return xxh3_64_intdigest(model.encode())

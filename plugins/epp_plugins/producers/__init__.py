@@ -1,0 +1,1 @@
+"""Producers: attributes computed before scheduling."""

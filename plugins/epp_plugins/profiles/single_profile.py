@@ -1,0 +1,25 @@
+"""``single-profile-handler``: there is one profile, and its pick is the decision."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from epp.plugin import Decision, InferenceRequest, ProfileResult
+
+
+class SingleProfileHandler:
+    """Runs the only profile."""
+
+    max_profiles: ClassVar[int] = 1
+
+    def select(
+        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
+    ) -> Sequence[str]:
+        """Return the profile once."""
+        del request
+        return () if results else profiles[:1]
+
+    def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
+        """Return the profile's pick."""
+        del request
+        (result,) = results.values()
+        return Decision(result.picked, results)

@@ -1,0 +1,1 @@
+"""Scorers: rate candidates 0..1."""
