@@ -15,10 +15,17 @@ from epp import __version__
 from epp.observability import make_logger
 from epp.observability.logs import adopt_library_logs
 from epp.plugin import ConfigurationError
-from epp.settings import Settings, field_docs, parse_duration
+from epp.demo import StackOptions, run_demo
+from epp.demo.envoy import BodyMode
+from epp.demo.process import StartError
+from epp.simulator import EngineSettings, run_servers
+from epp.settings import Duration, Settings, field_docs, parse_duration
 
 EXIT_BAD_START = 2
 """A wrong flag or configuration, as click itself exits on wrong usage."""
+
+
+_Command = Callable[..., None]
 
 
 class _Duration(click.ParamType):
@@ -40,21 +47,27 @@ def main() -> None:
     """Endpoint Picker: names the model server for every LLM request that Envoy asks about."""
 
 
-def settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each field of `Settings`."""
-    docs = field_docs(Settings)
-    for field in reversed(msgspec.structs.fields(Settings)):
-        command = _option(field, docs.get(field.name, ""))(command)
-    return command
+def options_of(struct: type[msgspec.Struct]) -> Callable[[_Command], _Command]:
+    """Return a decorator that gives a command one option for each field of a struct."""
+
+    def decorate(command: _Command) -> _Command:
+        docs = field_docs(struct)
+        for field in reversed(msgspec.structs.fields(struct)):
+            command = _option(field, docs.get(field.name, ""))(command)
+        return command
+
+    return decorate
 
 
-def _option(field: msgspec.structs.FieldInfo, doc: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _option(field: msgspec.structs.FieldInfo, doc: str) -> Callable[[_Command], _Command]:
     attributes: dict[str, Any] = {"help": doc, "default": field.default, "show_default": True}
     if field.type is bool:
         # As Go spells them: `--flag`, `--flag=true`, `--flag=false`.
         attributes |= {"type": click.BOOL, "is_flag": False, "flag_value": True}
+    elif field.type is Duration:
+        attributes |= {"type": _Duration(), "default": f"{field.default:g}s"}
     elif field.type is float:
-        attributes |= {"type": _Duration(), "show_default": f"{field.default:g}s"}
+        attributes |= {"type": click.FLOAT}
     elif field.type is int:
         attributes |= {"type": click.INT}
     elif typing.get_origin(field.type) is tuple:
@@ -66,7 +79,7 @@ def _option(field: msgspec.structs.FieldInfo, doc: str) -> Callable[[Callable[..
 
 
 @main.command()
-@settings_options
+@options_of(Settings)
 def serve(**flags: Any) -> None:  # noqa: ANN401 - one for each field of Settings
     """Run the picker."""
     from epp.app import serve as run  # noqa: PLC0415 - grpc takes its time to import, and other commands do without
@@ -85,7 +98,7 @@ def _exit_on_failed_start(run: Callable[[], None]) -> None:
     failures: list[BaseException] = []
     try:
         run()
-    except* (ConfigurationError, OSError) as group:
+    except* (ConfigurationError, StartError, OSError) as group:
         failures.extend(_leaves(group.exceptions))
     if failures:
         for failure in failures:
@@ -118,3 +131,32 @@ def check_config(file: Path) -> None:
         scorers = ", ".join(f"{one.name} x {one.weight:g}" for one in profile.scorers)
         click.echo(f"{file}: ok: profile {profile.name}: {scorers or 'no scorer'}")
 
+
+
+@main.command()
+@click.option("--port", multiple=True, type=int, help="Port of a model server; repeatable. [default: 8101 8102 8103]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--model", default="tiny", show_default=True, help="Model name that the servers answer to.")
+@options_of(EngineSettings)
+def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> None:
+    """Run simulated model servers: the OpenAI API and vLLM's metrics, without a model."""
+    engine = EngineSettings(**flags)  # type: ignore[arg-type] # click has converted each to its field's type
+    _exit_on_failed_start(lambda: asyncio.run(run_servers(engine, host=host, ports=port or (8101, 8102, 8103), model=model)))
+
+
+@main.command()
+@click.option("--body-mode", type=click.Choice(list(BodyMode)), default=BodyMode.FULL_DUPLEX, show_default=True, help="How Envoy shows request bodies to the picker.")
+@click.option("--traffic", is_flag=True, help="Send conversations that share prompt beginnings.")
+@click.option("--duration", type=_Duration(), help="Stop after this time, such as 20s. [default: at Ctrl-C]")
+@click.option("--config-file", type=click.Path(exists=True, dir_okay=False), help="EndpointPickerConfig of the picker.")
+def demo(body_mode: BodyMode, traffic: bool, duration: float | None, config_file: str | None) -> None:  # noqa: FBT001 - click's
+    """Run simulated model servers, the picker and a real Envoy on loopback, and show where requests go."""
+    options = StackOptions(body_mode=body_mode, config_file=config_file)
+    errors = 0
+
+    def run() -> None:
+        nonlocal errors
+        errors = asyncio.run(run_demo(options, traffic=traffic, duration_s=duration, echo=click.echo))
+
+    _exit_on_failed_start(run)
+    sys.exit(1 if errors else 0)

@@ -8,11 +8,16 @@ import ast
 import inspect
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+Duration = Annotated[float, "seconds"]
+"""A time that is written like ``30s`` on the command line."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Serve ext_proc over TLS."""
     cert_path: str | None = None
     """Directory with tls.crt and tls.key; a self-signed certificate is made when left out."""
-    drain_timeout: float = 30.0
+    drain_timeout: Duration = 30.0
     """How long streams in flight may take to finish after SIGTERM, such as 30s."""
-    refresh_metrics_interval: float = 1.0
+    refresh_metrics_interval: Duration = 1.0
     """Time between two scrapes of an endpoint's metrics page, such as 1s."""
     v: int = 2
     """Log verbosity: 1 leaves requests out, 2 writes a line for each request, 4 adds every decision's scores."""

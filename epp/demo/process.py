@@ -1,0 +1,116 @@
+"""Child processes: started, waited for, stopped."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import aiohttp
+
+STOP_S = 5.0
+"""How long a child may take to end after SIGTERM before it is killed."""
+START_S = 20.0
+_POLL_S = 0.05
+_KEPT_LINES = 10
+
+
+class StartError(Exception):
+    """A part did not start; the message has the last lines that it printed."""
+
+
+class Child:
+    """A running process of ours."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.process = process
+        self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+
+    async def wait_until(self, is_up: Callable[[], Awaitable[bool]]) -> None:
+        """Return when it is up; raises `StartError` when it has ended, or is not up in time."""
+        deadline = time.monotonic() + START_S
+        while not await is_up():
+            if self.process.returncode is not None:
+                self._fail(f"ended with exit code {self.process.returncode}")
+            if time.monotonic() > deadline:
+                self._fail(f"is not up after {START_S:g} s")
+            await asyncio.sleep(_POLL_S)
+
+    async def read_lines(self, on_line: Callable[[str], None]) -> None:
+        """Hand over each line that it prints, until it has ended."""
+        assert self.process.stdout is not None  # noqa: S101 - it was asked for
+        async for line in self.process.stdout:
+            text = line.decode(errors="replace").rstrip()
+            self._last_lines.append(text)
+            on_line(text)
+
+    async def stop(self) -> None:
+        """End it, kindly first."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_S)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    def _fail(self, what: str) -> None:
+        raise StartError("\n".join([f"{self.name} {what}; it printed:", *self._last_lines]))
+
+
+@contextlib.asynccontextmanager
+async def running_child(name: str, command: Sequence[str], on_line: Callable[[str], None]) -> AsyncIterator[Child]:
+    """Run a command while the context is open.
+
+    In a session of its own: Ctrl-C reaches it through us, in the order in which we stop, and not from the terminal.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
+    )
+    child = Child(name, process)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(child.read_lines(on_line))
+        try:
+            yield child
+        finally:
+            await child.stop()
+
+
+async def answers_ok(url: str) -> bool:
+    """Tell whether a GET gives 200 now."""
+    try:
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            return response.status == 200  # noqa: PLR2004 - OK
+    except aiohttp.ClientError:
+        return False
+
+
+async def accepts(host: str, port: int) -> bool:
+    """Tell whether something listens on a TCP port now."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
+    """Return each wanted port, or some other one that is free where it is taken."""
+    with contextlib.ExitStack() as held:
+        return [_hold(held, host, port) for port in wanted]
+
+
+def _hold(held: contextlib.ExitStack, host: str, port: int) -> int:
+    """Bind a socket until ``held`` closes, so that no port is given out twice."""
+    for candidate in (port, 0):
+        one = held.enter_context(socket.socket())
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            one.bind((host, candidate))
+            bound: int = one.getsockname()[1]
+            return bound
+    message = f"no free port on {host}"
+    raise StartError(message)

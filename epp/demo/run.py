@@ -1,0 +1,50 @@
+"""The demo from start to end."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from epp.demo.report import cache_hit_ratio, decision_line, instructions, summary
+from epp.demo.stack import Stack, StackOptions
+from epp.demo.traffic import Outcomes, drive
+
+
+async def run_demo(
+    options: StackOptions, *, traffic: bool, duration_s: float | None, echo: Callable[[str], None]
+) -> int:
+    """Run until Ctrl-C, or for a time; returns the number of requests of our own traffic that failed.
+
+    Raises `StartError` when a part does not start, `ConfigurationError` when there is no Envoy.
+    """
+
+    def show(line: str) -> None:
+        text = decision_line(line)
+        if text is not None:
+            echo(text)
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    outcomes = Outcomes()
+    echo("starting model servers, picker and Envoy ...")
+    async with Stack.running(replace(options, on_picker_line=show)) as stack:
+        echo(instructions(stack))
+        async with _driving(stack.url if traffic else None, outcomes):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), duration_s)
+        if traffic:
+            echo(summary(outcomes, await cache_hit_ratio(stack)))
+    echo("stopped")
+    return len(outcomes.errors)
+
+
+@contextlib.asynccontextmanager
+async def _driving(url: str | None, outcomes: Outcomes) -> AsyncIterator[None]:
+    """Play clients while the context is open."""
+    async with asyncio.TaskGroup() as tasks:
+        driving = tasks.create_task(drive(url, outcomes)) if url else None
+        yield
+        if driving is not None:
+            driving.cancel()
