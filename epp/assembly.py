@@ -65,7 +65,7 @@ def assemble(
 
     ``context`` and ``guard`` make those of a plugin by its name. Raises `ConfigurationError` with all problems.
     """
-    workshop = _Workshop(registry, context, [*problems, *check(config)])
+    workshop = _Workshop(registry, context, check(config, problems))
     for i, spec in enumerate(config.plugins):
         workshop.add(spec, f"plugins[{i}]")
     parsers = [ref.plugin_ref for ref in config.request_handler.parsers]
@@ -73,7 +73,8 @@ def assemble(
     handler = workshop.profile_handler(config)
     workshop.ensure_producers()
     profiles = [
-        _profile(workshop, guard, spec, f"schedulingProfiles[{i}]") for i, spec in enumerate(_profiles(config, workshop))
+        _profile(workshop, guard, spec, f"schedulingProfiles[{i}]")
+        for i, spec in enumerate(_profiles(config, workshop))
     ]
     discovery = config.data_layer.discovery.plugin_ref if config.data_layer.discovery else None
     workshop.require_role("parse", parsers, "requestHandler.parsers")
@@ -109,18 +110,9 @@ def _profiles(config: EndpointPickerConfig, workshop: "_Workshop") -> Sequence[P
     return [ProfileSpec(name="default", plugins=entries)]
 
 
-def _profile(
-    workshop: "_Workshop", guard: Callable[[str], Guard], spec: ProfileSpec, path: str
-) -> Profile:
-    entries = [entry for entry in spec.plugins if entry.plugin_ref in workshop.plugins]
-    for i, entry in enumerate(entries):
-        if not any(workshop.has(entry.plugin_ref, role) for role in PROFILE_ROLES):
-            message = f"`{entry.plugin_ref}` is no filter, scorer or picker, so it would do nothing in a profile"
-            workshop.problems.append(Problem(f"{path}.plugins[{i}].pluginRef", message))
-    pickers = [entry.plugin_ref for entry in entries if workshop.has(entry.plugin_ref, "pick")]
-    if len(pickers) > 1:
-        workshop.problems.append(Problem(f"{path}.plugins", f"a profile has one picker, not {len(pickers)}: {pickers}"))
-    picker = (pickers or workshop.ensure_role("pick", [DEFAULT_PICKER]))[0]
+def _profile(workshop: "_Workshop", guard: Callable[[str], Guard], spec: ProfileSpec, path: str) -> Profile:
+    entries = workshop.profile_entries(spec, path)
+    picker = workshop.profile_picker(entries, path)
     plugins = workshop.plugins
     return Profile(
         name=spec.name,
@@ -138,7 +130,7 @@ def _profile(
             for entry in entries
             if workshop.has(entry.plugin_ref, "score")
         ],
-        picker=GuardedPicker(guard(picker), plugins.get(picker)),
+        picker=GuardedPicker(guard(picker), plugins[picker]),
     )
 
 
@@ -179,7 +171,10 @@ class _Workshop:
             return present
         for type_name in defaults:
             self.add(PluginSpec(type=type_name), "")
-        return self.named(method)
+        built = self.named(method)
+        if not built:
+            raise ConfigurationError([*self.problems, f"no {ROLES[method]} can be built"])
+        return built
 
     def ensure_producers(self) -> None:
         """Build the default producer of every attribute that a plugin consumes and none produces."""
@@ -206,6 +201,25 @@ class _Workshop:
             self.problems.append(Problem("schedulingProfiles", message))
         return name
 
+    def profile_entries(self, spec: ProfileSpec, path: str) -> Sequence[ProfilePluginSpec]:
+        """Return the entries whose plugin was built, noting those that would do nothing in a profile."""
+        entries = []
+        for i, entry in enumerate(spec.plugins):
+            if self.plugins.get(entry.plugin_ref) is None:
+                continue
+            entries.append(entry)
+            if not any(self.has(entry.plugin_ref, role) for role in PROFILE_ROLES):
+                message = f"`{entry.plugin_ref}` is no filter, scorer or picker, so it would do nothing in a profile"
+                self.problems.append(Problem(f"{path}.plugins[{i}].pluginRef", message))
+        return entries
+
+    def profile_picker(self, entries: Sequence[ProfilePluginSpec], path: str) -> str:
+        """Return the profile's picker: its own, else one of the configuration, else the default."""
+        pickers = [entry.plugin_ref for entry in entries if self.has(entry.plugin_ref, "pick")]
+        if len(pickers) > 1:
+            self.problems.append(Problem(f"{path}.plugins", f"a profile has one picker, not {len(pickers)}: {pickers}"))
+        return (pickers or self.ensure_role("pick", [DEFAULT_PICKER]))[0]
+
     def require_role(self, method: str, names: Iterable[str], path: str) -> None:
         """Note every plugin of ``names`` that lacks the role it is referred to for."""
         for name in names:
@@ -226,7 +240,9 @@ class _Workshop:
                 raw = spec.parameters or {}
                 arguments[parameter.name] = decode(wanted, raw, f"{path}.parameters", self.problems)
             elif parameter.default is parameter.empty:
-                message = f"constructor parameter `{parameter.name}` of `{spec.type}` must be annotated with PluginContext "
+                message = (
+                    f"constructor parameter `{parameter.name}` of `{spec.type}` must be annotated with PluginContext "
+                )
                 self.problems.append(Problem(path, message + "or a PluginParams struct, or have a default"))
         if spec.parameters and not takes_parameters:
             self.problems.append(Problem(f"{path}.parameters", f"`{spec.type}` takes no parameters"))

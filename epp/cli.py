@@ -12,14 +12,14 @@ import click
 import msgspec
 
 from epp import __version__
-from epp.observability import make_logger
-from epp.observability.logs import adopt_library_logs
-from epp.plugin import ConfigurationError
 from epp.demo import StackOptions, run_demo
 from epp.demo.envoy import BodyMode
 from epp.demo.process import StartError
-from epp.simulator import EngineSettings, run_servers
+from epp.observability import make_logger
+from epp.observability.logs import adopt_library_logs
+from epp.plugin import ConfigurationError
 from epp.settings import Duration, Settings, field_docs, parse_duration
+from epp.simulator import EngineSettings, run_servers
 
 EXIT_BAD_START = 2
 """A wrong flag or configuration, as click itself exits on wrong usage."""
@@ -28,7 +28,7 @@ EXIT_BAD_START = 2
 _Command = Callable[..., None]
 
 
-class _Duration(click.ParamType):
+class _Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -132,7 +132,6 @@ def check_config(file: Path) -> None:
         click.echo(f"{file}: ok: profile {profile.name}: {scorers or 'no scorer'}")
 
 
-
 @main.command()
 @click.option("--port", multiple=True, type=int, help="Port of a model server; repeatable. [default: 8101 8102 8103]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -141,17 +140,25 @@ def check_config(file: Path) -> None:
 def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> None:
     """Run simulated model servers: the OpenAI API and vLLM's metrics, without a model."""
     engine = EngineSettings(**flags)  # type: ignore[arg-type] # click has converted each to its field's type
-    _exit_on_failed_start(lambda: asyncio.run(run_servers(engine, host=host, ports=port or (8101, 8102, 8103), model=model)))
+    _exit_on_failed_start(
+        lambda: asyncio.run(run_servers(engine, host=host, ports=port or (8101, 8102, 8103), model=model))
+    )
 
 
 @main.command()
-@click.option("--body-mode", type=click.Choice(list(BodyMode)), default=BodyMode.FULL_DUPLEX, show_default=True, help="How Envoy shows request bodies to the picker.")
+@click.option(
+    "--body-mode",
+    type=click.Choice([mode.value for mode in BodyMode]),
+    default=BodyMode.FULL_DUPLEX.value,
+    show_default=True,
+    help="How Envoy shows request bodies to the picker.",
+)
 @click.option("--traffic", is_flag=True, help="Send conversations that share prompt beginnings.")
 @click.option("--duration", type=_Duration(), help="Stop after this time, such as 20s. [default: at Ctrl-C]")
 @click.option("--config-file", type=click.Path(exists=True, dir_okay=False), help="EndpointPickerConfig of the picker.")
-def demo(body_mode: BodyMode, traffic: bool, duration: float | None, config_file: str | None) -> None:  # noqa: FBT001 - click's
+def demo(body_mode: str, traffic: bool, duration: float | None, config_file: str | None) -> None:  # noqa: FBT001 - click's
     """Run simulated model servers, the picker and a real Envoy on loopback, and show where requests go."""
-    options = StackOptions(body_mode=body_mode, config_file=config_file)
+    options = StackOptions(body_mode=BodyMode(body_mode), config_file=config_file)
     errors = 0
 
     def run() -> None:

@@ -26,7 +26,7 @@ class Registry:
         return self._types
 
     def load(self, type_name: str) -> type:
-        """Return the class of a plugin type, importing its module; raises `ConfigurationError` if that is impossible."""
+        """Return the class of a plugin type, importing its module; raises `ConfigurationError` when it cannot."""
         if type_name not in self._types:
             hint = did_you_mean(type_name, self._types)
             raise ConfigurationError([f"plugin type `{type_name}` is not installed{hint}"])
@@ -34,7 +34,9 @@ class Registry:
         try:
             loaded = entry.load()
         except (ImportError, AttributeError) as error:
-            raise ConfigurationError([f"plugin type `{type_name}` ({entry.value}) cannot be loaded: {error}"]) from error
+            raise ConfigurationError(
+                [f"plugin type `{type_name}` ({entry.value}) cannot be loaded: {error}"]
+            ) from error
         if not isinstance(loaded, type):
             raise ConfigurationError([f"plugin type `{type_name}` ({entry.value}) is not a class"])
         return loaded

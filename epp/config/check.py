@@ -9,14 +9,14 @@ from epp.config.model import API_VERSIONS, KIND, EndpointPickerConfig, PluginRef
 from epp.plugin import Problem
 
 
-def check(config: EndpointPickerConfig) -> list[Problem]:
-    """Return every problem that can be seen without loading a plugin."""
-    return [
-        *_check_head(config),
-        *_check_plugins(config),
-        *_check_profiles(config),
-        *_check_references(config),
-    ]
+def check(config: EndpointPickerConfig, found: Sequence[Problem] = ()) -> list[Problem]:
+    """Return every problem that can be seen without loading a plugin, after those ``found`` in the shape.
+
+    A value that is already known to be broken is not also reported as missing.
+    """
+    broken = {problem.path for problem in found}
+    problems = [*_check_head(config), *_check_plugins(config), *_check_profiles(config), *_check_references(config)]
+    return [*found, *(one for one in problems if broken.isdisjoint({one.path, one.path.rpartition(".")[0]}))]
 
 
 def _check_head(config: EndpointPickerConfig) -> Iterator[Problem]:
@@ -30,7 +30,7 @@ def _check_head(config: EndpointPickerConfig) -> Iterator[Problem]:
 def _check_plugins(config: EndpointPickerConfig) -> Iterator[Problem]:
     for i, plugin in enumerate(config.plugins):
         if not plugin.type:
-            yield Problem(f"plugins[{i}]", "`type` is required")
+            yield Problem(f"plugins[{i}].type", "is required")
     yield from _duplicates([plugin.ref for plugin in config.plugins], "plugins", "plugin")
 
 
@@ -38,7 +38,7 @@ def _check_profiles(config: EndpointPickerConfig) -> Iterator[Problem]:
     for i, profile in enumerate(config.scheduling_profiles):
         path = f"schedulingProfiles[{i}]"
         if not profile.name:
-            yield Problem(path, "`name` is required")
+            yield Problem(f"{path}.name", "is required")
         yield from _duplicates([entry.plugin_ref for entry in profile.plugins], f"{path}.plugins", "plugin")
         yield from _check_weights(profile, path)
     names = [profile.name for profile in config.scheduling_profiles]
@@ -55,7 +55,7 @@ def _check_references(config: EndpointPickerConfig) -> Iterator[Problem]:
     defined = {plugin.ref for plugin in config.plugins}
     for path, ref in _references(config):
         if not ref:
-            yield Problem(path, "`pluginRef` is required")
+            yield Problem(f"{path}.pluginRef", "is required")
         elif ref not in defined:
             yield Problem(f"{path}.pluginRef", f"no plugin is named `{ref}`{did_you_mean(ref, defined)}")
 

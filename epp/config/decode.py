@@ -33,7 +33,7 @@ def decode(kind: type[S], raw: object, path: str, problems: list[Problem]) -> S 
             if decoded is not msgspec.UNSET:
                 values[fields[key].name] = decoded
     missing = [name for name, field in fields.items() if field.required and field.name not in values]
-    problems.extend(Problem(path, f"`{name}` is required") for name in missing if raw.get(name) is None)
+    problems.extend(Problem(f"{path}.{name}", "is required") for name in missing if raw.get(name) is None)
     return None if missing else kind(**values)
 
 
@@ -42,7 +42,10 @@ def _decode_value(kind: Any, value: object, path: str, problems: list[Problem]) 
     struct = _struct_of(kind)
     if struct is not None:
         return decode(struct, value, path, problems)
-    if typing.get_origin(kind) is list and isinstance(value, list):
+    if typing.get_origin(kind) is list:
+        if not isinstance(value, list):
+            problems.append(Problem(path, f"must be a list, not {describe(value)}"))
+            return msgspec.UNSET
         (item,) = typing.get_args(kind)
         decoded = [_decode_value(item, element, f"{path}[{i}]", problems) for i, element in enumerate(value)]
         return [element for element in decoded if element is not msgspec.UNSET]
@@ -63,7 +66,7 @@ def _struct_of(kind: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a ty
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the end of a message that helps with a name that is not known."""
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
+    near = difflib.get_close_matches(word, known, n=1) or [one for one in known if one.startswith(word)]
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; known: {', '.join(known)}" if known else ""

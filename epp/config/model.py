@@ -17,7 +17,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
 
 
-class PluginSpec(_Section):
+class PluginSpec(_Section, frozen=True):
     """One plugin instance."""
 
     name: str = ""
@@ -33,13 +33,13 @@ class PluginSpec(_Section):
         return self.name or self.type
 
 
-class PluginRef(_Section):
+class PluginRef(_Section, frozen=True):
     """A reference to a plugin of the ``plugins`` list."""
 
     plugin_ref: str = ""
 
 
-class ProfilePluginSpec(_Section):
+class ProfilePluginSpec(_Section, frozen=True):
     """A plugin's place in a profile."""
 
     plugin_ref: str = ""
@@ -47,26 +47,26 @@ class ProfilePluginSpec(_Section):
     """Of a scorer, 0 or more; 1 when left out."""
 
 
-class ProfileSpec(_Section):
+class ProfileSpec(_Section, frozen=True):
     """A named set of filters, scorers and a picker."""
 
     name: str = ""
     plugins: list[ProfilePluginSpec] = []
 
 
-class RequestHandlerSpec(_Section):
+class RequestHandlerSpec(_Section, frozen=True):
     """How requests are read."""
 
     parsers: list[PluginRef] = []
 
 
-class DataLayerSpec(_Section):
+class DataLayerSpec(_Section, frozen=True):
     """Where endpoints come from."""
 
     discovery: PluginRef | None = None
 
 
-class EndpointPickerConfig(_Section):
+class EndpointPickerConfig(_Section, frozen=True):
     """The whole file."""
 
     api_version: str = ""

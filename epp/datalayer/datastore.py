@@ -16,6 +16,8 @@ class _Entry:
     endpoint: Endpoint
     scraped_at_s: float | None = None
     failures: int = 0
+    is_judged: bool = False
+    """Whether readiness was told yet, good or bad: the first verdict is news too."""
 
 
 class Datastore:
@@ -66,7 +68,7 @@ class Datastore:
         entry.scraped_at_s = self._clock()
         entry.failures = 0
         endpoint.load = load
-        self._set_ready(endpoint, ready=True, reason="scraped")
+        self._judge(entry, ready=True, reason="scraped")
 
     def answered_badly(self, endpoint: Endpoint, reason: str) -> None:
         """Note that the endpoint answered, but with no usable page: it can serve, its load is not known."""
@@ -75,7 +77,7 @@ class Datastore:
             return
         entry.failures = 0
         endpoint.load = Load()
-        self._set_ready(endpoint, ready=True, reason=reason)
+        self._judge(entry, ready=True, reason=reason)
 
     def unreachable(self, endpoint: Endpoint, reason: str, *, certain: bool) -> None:
         """Note that the endpoint did not answer; it is left out at once when that is ``certain`` to mean it is gone."""
@@ -85,7 +87,7 @@ class Datastore:
         entry.failures += 1
         if certain or entry.failures >= FAILURES_UNTIL_UNREADY:
             endpoint.load = Load()
-            self._set_ready(endpoint, ready=False, reason=reason)
+            self._judge(entry, ready=False, reason=reason)
 
     def scrape_age_s(self, endpoint: Endpoint) -> float | None:
         """Return the age of the last good scrape, ``None`` when there was none yet."""
@@ -99,8 +101,11 @@ class Datastore:
         entry = self._entries.get(endpoint.key)
         return entry if entry is not None and entry.endpoint is endpoint else None
 
-    def _set_ready(self, endpoint: Endpoint, *, ready: bool, reason: str) -> None:
-        if endpoint.ready is not ready:
-            endpoint.ready = ready
-            log = self._log.info if ready else self._log.warning
-            log("endpoint_ready" if ready else "endpoint_unready", endpoint=endpoint.key, reason=reason)
+    def _judge(self, entry: _Entry, *, ready: bool, reason: str) -> None:
+        endpoint = entry.endpoint
+        if endpoint.ready is ready and entry.is_judged:
+            return
+        endpoint.ready = ready
+        entry.is_judged = True
+        log = self._log.info if ready else self._log.warning
+        log("endpoint_ready" if ready else "endpoint_unready", endpoint=endpoint.key, reason=reason)

@@ -48,7 +48,7 @@ def _values(page: bytes, names: Sequence[bytes]) -> list[float]:
 
 def _label_sets(page: bytes, names: Sequence[bytes]) -> list[Mapping[bytes, bytes]]:
     for name in names:
-        sets = [dict(_LABEL.findall(labels)) for labels, _ in _samples(page, name)]
+        sets: list[Mapping[bytes, bytes]] = [dict(_LABEL.findall(labels)) for labels, _ in _samples(page, name)]
         if sets:
             return sets
     return []

@@ -58,7 +58,9 @@ class FileDiscovery:
             except ConfigurationError as error:
                 if str(error) != complaint:
                     complaint = str(error)
-                    self._log.error("endpoints_file_broken", problems=complaint.splitlines(), kept="last good endpoints")
+                    self._log.error(
+                        "endpoints_file_broken", problems=complaint.splitlines(), kept="last good endpoints"
+                    )
                 continue
             if self._digest != before or complaint:
                 complaint = ""

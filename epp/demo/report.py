@@ -10,7 +10,7 @@ from epp.demo.stack import MODEL, Stack
 from epp.demo.traffic import Outcomes
 
 _SAMPLE = re.compile(r"^vllm:prefix_cache_(queries|hits)_total\{[^}]*\} (\S+)$", re.MULTILINE)
-_SHOWN_EVENTS = ("endpoint_unready", "endpoint_ready", "plugin_failed", "session_failed", "request_rejected")
+_READINESS = ("endpoint_ready", "endpoint_unready")
 
 
 def instructions(stack: Stack) -> str:
@@ -38,7 +38,11 @@ def decision_line(line: str) -> str | None:
             ratio = rest.get("prefix_match_ratio")
             cached = "" if ratio is None else f"  prefix {ratio:>4.0%}"
             return f"{path:<22} -> {endpoint:<24} {took:>6.2f} ms{cached}"
-        case {"event": str(name)} if name in _SHOWN_EVENTS or event.get("level") == "error":
+        case {"event": "request_rejected", "path": path, "status": status, "message": message}:
+            return f"{path:<22} -> {status}: {message}"
+        case {"event": str(name), "endpoint": endpoint, "reason": reason} if name in _READINESS:
+            return f"{name.replace('_', ' ')}: {endpoint} ({reason})"
+        case {"level": "error"}:
             return " ".join(f"{key}={value}" for key, value in event.items() if key not in {"level", "timestamp"})
     return None
 

@@ -1,11 +1,12 @@
 """The parts as separate processes: model servers, picker, Envoy."""
 
+import asyncio
 import contextlib
 import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from epp.demo.envoy import BodyMode, envoy_config, find_envoy
@@ -25,7 +26,7 @@ class StackOptions:
     config_file: str | None = None
     simulator_flags: tuple[str, ...] = ()
     verbosity: int = 2
-    on_picker_line: Callable[[str], None] = field(default=lambda line: None)
+    on_picker_line: Callable[[str], None] = print
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,7 @@ async def _model_servers(ports: list[int], options: StackOptions) -> AsyncIterat
 
 
 @contextlib.asynccontextmanager
-async def _picker(
-    servers: list[int], *, ports: tuple[int, int, int], options: StackOptions
-) -> AsyncIterator[Child]:
+async def _picker(servers: list[int], *, ports: tuple[int, int, int], options: StackOptions) -> AsyncIterator[Child]:
     ext_proc_port, health_port, metrics_port = ports
     command = [
         *(sys.executable, "-m", "epp", "serve", "--bind-address", HOST),
@@ -97,9 +96,9 @@ async def _picker(
 async def _envoy(binary: Path, port: int, ext_proc_port: int, *, options: StackOptions) -> AsyncIterator[Child]:
     config = envoy_config(port=port, ext_proc_port=ext_proc_port, body_mode=options.body_mode, host=HOST)
     with tempfile.TemporaryDirectory(prefix="epp-demo-") as directory:
-        file = Path(directory, "envoy.json")
-        file.write_text(json.dumps(config))
-        command = [str(binary), "-c", str(file), "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
+        file = f"{directory}/envoy.json"
+        await asyncio.to_thread(Path(file).write_text, json.dumps(config))
+        command = [str(binary), "-c", file, "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
         async with running_child("envoy", command, _ignore) as child:
             await child.wait_until(lambda: accepts(HOST, port))
             yield child

@@ -16,7 +16,7 @@ TURNS = 4
 CLIENTS = 8
 THINK_S = 0.2
 OUTPUT_TOKENS = 12
-_WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa".split()
+_WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima")
 
 
 @dataclass(slots=True)
@@ -49,9 +49,7 @@ async def _client(
             await asyncio.sleep(rng.expovariate(1 / THINK_S))
 
 
-async def _ask(
-    http: aiohttp.ClientSession, url: str, messages: list[dict[str, str]], outcomes: Outcomes
-) -> str:
+async def _ask(http: aiohttp.ClientSession, url: str, messages: list[dict[str, str]], outcomes: Outcomes) -> str:
     """Send one streamed request, note how it went, and return the raw answer."""
     body = {"model": MODEL, "messages": messages, "max_tokens": OUTPUT_TOKENS, "stream": True}
     started = time.monotonic()

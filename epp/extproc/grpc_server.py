@@ -121,8 +121,6 @@ def make_server(service: Callable[[grpc.aio.Server], None]) -> grpc.aio.Server:
 
     Port sharing is off: a second picker on the same port must fail loudly instead of getting half of the streams.
     """
-    server = grpc.aio.server(
-        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-    )
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
     service(server)
     return server

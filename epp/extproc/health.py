@@ -2,8 +2,8 @@
 
 import grpc.aio
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from epp.extproc.grpc_server import SERVICE
 
@@ -22,7 +22,7 @@ class Health:
         """Register ``grpc.health.v1.Health``."""
         add_HealthServicer_to_server(self._servicer, server)
 
-    async def set_ready(self, ready: bool) -> None:  # noqa: FBT001 - the one thing that it says
+    async def set_ready(self, *, ready: bool) -> None:
         """Tell all who ask or watch whether requests should come here."""
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)

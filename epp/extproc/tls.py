@@ -1,6 +1,6 @@
 """Server certificates: the operator's, or one made up in memory."""
 
-import datetime
+import datetime as dt
 from pathlib import Path
 
 import grpc
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from epp.plugin import ConfigurationError
 
-_VALID_FOR = datetime.timedelta(days=3650)
+_VALID_FOR = dt.timedelta(days=3650)
 
 
 def server_credentials(cert_path: str | None) -> grpc.ServerCredentials:
@@ -27,14 +27,14 @@ def self_signed() -> tuple[bytes, bytes]:
     """Return a new key and certificate as PEM. Nobody can verify it: it hides, it does not prove who we are."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "endpoint-picker")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_before(now - dt.timedelta(minutes=5))
         .not_valid_after(now + _VALID_FOR)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())

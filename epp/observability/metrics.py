@@ -99,15 +99,15 @@ class Metrics:
         self._picked.remove_by_labels({"endpoint": endpoint.key})
         self._scrape_errors.remove_by_labels({"endpoint": endpoint.key})
 
-    def watch_pool(self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]) -> None:
+    def watch_pool(
+        self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]
+    ) -> None:
         """Export readiness and scrape age, read from the pool whenever the metrics are collected."""
         self.registry.register(_PoolCollector(endpoints, age_s))
 
 
 class _PoolCollector(Collector):
-    def __init__(
-        self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]
-    ) -> None:
+    def __init__(self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]) -> None:
         self._endpoints = endpoints
         self._age_s = age_s
 

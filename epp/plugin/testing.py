@@ -11,7 +11,7 @@ from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
 from epp.plugin.request import InferenceRequest, ParsedBody
 
 
-def make_endpoint(
+def make_endpoint(  # noqa: PLR0913 - a builder with a default for each
     name: str = "pod-1",
     *,
     port: int = 8000,

@@ -1,9 +1,9 @@
 """The OpenAI API in front of a simulated engine."""
 
 import asyncio
+import datetime as dt
 import itertools
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -15,7 +15,16 @@ from prometheus_client import generate_latest
 
 from epp.simulator.engine import Engine, EngineSettings
 from epp.simulator.page import make_registry
-from epp.simulator.shapes import ChatShape, CompletionShape, InvalidRequestError, Json, Shape, output_tokens, usage, word
+from epp.simulator.shapes import (
+    ChatShape,
+    CompletionShape,
+    InvalidRequestError,
+    Json,
+    Shape,
+    output_tokens,
+    usage,
+    word,
+)
 
 POD_HEADER = "x-inference-pod"
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -62,7 +71,7 @@ class ModelServer:
         return web.Response()
 
     async def _models(self, _request: web.Request) -> web.Response:
-        model = {"id": self._model, "object": "model", "created": int(time.time()), "owned_by": "epp-simulator"}
+        model = {"id": self._model, "object": "model", "created": _now(), "owned_by": "epp-simulator"}
         return _json({"object": "list", "data": [model]})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
@@ -79,7 +88,7 @@ class ModelServer:
         frame = {
             "id": f"{self.name}-{next(self._numbers)}",
             "object": shape.name,
-            "created": int(time.time()),
+            "created": _now(),
             "model": self._model,
         }
         if document.get("stream") is True:
@@ -136,6 +145,11 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except InvalidRequestError as error:
         body = {"error": {"message": str(error), "type": "invalid_request_error", "code": error.status}}
         return _json(body, status=error.status)
+
+
+def _now() -> int:
+    """Return seconds since the epoch, as the API's ``created`` has them."""
+    return int(dt.datetime.now(dt.UTC).timestamp())
 
 
 def _wants_usage(document: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """The engine's numbers as a metrics page under vLLM's names."""
 
-import time
+import datetime as dt
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
@@ -22,7 +22,7 @@ class _EngineCollector(Collector):
         self._engine = engine
         self._labels = ("engine", "model_name")
         self._values = ("0", model)
-        self._started_at = time.time()
+        self._started_at = dt.datetime.now(dt.UTC).timestamp()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families that a picker or a benchmark reads."""

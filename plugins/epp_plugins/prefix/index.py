@@ -31,19 +31,16 @@ class PrefixIndex(Generic[E]):
         """Return how many blocks from the start of the chain each endpoint has; those with none are absent."""
         depth_of_slot: dict[int, int] = {}
         alive = -1
-        depth = 0
-        for block in chain:
+        for depth, block in enumerate(chain):
             still = self._masks.get(block, 0) & alive
             if still != alive:
                 if depth:
                     _note_depth(depth_of_slot, alive & ~still, depth)
-                if not still:
-                    break
                 alive = still
-            depth += 1
-        else:
-            if depth:
-                _note_depth(depth_of_slot, alive, depth)
+                if not alive:
+                    break
+        if chain and alive:
+            _note_depth(depth_of_slot, alive, len(chain))
         return {endpoint: depth_of_slot[slot] for endpoint, slot in self._slots.items() if slot in depth_of_slot}
 
     def insert(self, endpoint: E, chain: Sequence[int]) -> None:

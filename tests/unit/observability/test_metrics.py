@@ -1,0 +1,45 @@
+"""What is counted, and that labels stay bounded."""
+
+from prometheus_client import CollectorRegistry
+
+from epp.observability import Metrics
+from epp.observability.metrics import MAX_MODELS
+from epp.plugin.testing import make_endpoint
+from tests.fakes.picker import value_of
+
+
+def test_models_beyond_the_bound_count_as_other() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for number in range(MAX_MODELS + 5):
+        metrics.request_received(f"model-{number}")
+    metrics.request_received("model-0")
+    assert value_of(metrics, "epp_requests_total", model="other") == 5.0
+    assert value_of(metrics, "epp_requests_total", model="model-0") == 2.0
+
+
+def test_requests_in_flight_go_up_and_down() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.request_routed(make_endpoint(), 0.001, 0.5)
+    assert value_of(metrics, "epp_requests_in_flight") == 1.0
+    metrics.request_ended()
+    assert value_of(metrics, "epp_requests_in_flight") == 0.0
+
+
+def test_series_of_an_endpoint_go_with_it() -> None:
+    metrics = Metrics(CollectorRegistry())
+    endpoint = make_endpoint("pod-1")
+    metrics.request_routed(endpoint, 0.001, None)
+    metrics.scrape_failed(endpoint, "timeout")
+    metrics.endpoint_removed(endpoint)
+    assert value_of(metrics, "epp_picks_total", endpoint="default/pod-1") is None
+    assert value_of(metrics, "epp_scrape_errors_total", endpoint="default/pod-1", reason="timeout") is None
+
+
+def test_pool_is_read_when_the_metrics_are() -> None:
+    metrics = Metrics(CollectorRegistry())
+    pool = [make_endpoint("a"), make_endpoint("b", ready=False)]
+    metrics.watch_pool(lambda: pool, lambda endpoint: 2.5 if endpoint.name == "a" else None)
+    assert value_of(metrics, "epp_endpoints") == 2.0
+    assert value_of(metrics, "epp_endpoints_ready") == 1.0
+    assert value_of(metrics, "epp_scrape_age_seconds", endpoint="default/a") == 2.5
+    assert value_of(metrics, "epp_scrape_age_seconds", endpoint="default/b") is None

@@ -1,0 +1,175 @@
+"""Plugins are built from the configuration, and what only they can tell is reported with everything else."""
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from epp.assembly import Assembly
+from epp.plugin import ConfigurationError, Endpoint, InferenceRequest, PrefixMatches
+from epp.plugin.testing import make_endpoint, make_request
+from epp.registry import Registry
+from tests.fakes.picker import assembly_of
+
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+
+
+class NeedsTheImpossible:
+    def __init__(self, database: str) -> None:
+        self.database = database
+
+    def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
+        raise AssertionError
+
+
+class FailsToStart:
+    def __init__(self) -> None:
+        message = "no licence"
+        raise RuntimeError(message)
+
+
+TEST_TYPES = {"needs-the-impossible": "NeedsTheImpossible", "fails-to-start": "FailsToStart", "not-there": "NotThere"}
+
+
+def build(text: str | None) -> Assembly:
+    own = [EntryPoint(name, f"{__name__}:{value}", "epp.plugins") for name, value in TEST_TYPES.items()]
+    assembly, _ = assembly_of(text, registry=Registry([*Registry.installed().types.values(), *own]))
+    return assembly
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        build(text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_default_configuration_weighs_queue_2_kv_cache_2_prefix_3() -> None:
+    (profile,) = build(None).profiles
+    assert {one.name: one.weight for one in profile.scorers} == {
+        "queue-scorer": 2,
+        "kv-cache-utilization-scorer": 2,
+        "prefix-cache-scorer": 3,
+    }
+
+
+def test_consumer_of_an_attribute_brings_its_default_producer() -> None:
+    assert len(build(HEAD + "plugins: [{type: prefix-cache-scorer}]\n").producers) == 1
+    assert len(build(HEAD + "plugins: [{type: queue-scorer}]\n").producers) == 0
+
+
+def test_configured_producer_is_not_doubled() -> None:
+    assembly = build(HEAD + "plugins: [{type: prefix-cache-scorer}, {type: approx-prefix-cache-producer, name: mine}]\n")
+    assert len(assembly.producers) == 1
+
+
+async def test_producer_and_scorer_of_an_assembly_work_together() -> None:
+    assembly = build(None)
+    request, endpoint = make_request(prompts=[b"x" * 640]), make_endpoint()
+    await assembly.producers[0].produce(request, [endpoint])
+    decision = assembly.scheduler.schedule(request, [endpoint])
+    assembly.observers.on_routed(request, decision)
+    again = make_request(prompts=[b"x" * 640])
+    await assembly.producers[0].produce(again, [endpoint])
+    matches = again.attribute(PrefixMatches)
+    assert matches is not None
+    assert matches.ratio(endpoint) == 1.0
+
+
+def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
+    (profile,) = build(HEAD + "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}]\n").profiles
+    assert [(one.name, one.weight) for one in profile.scorers] == [
+        ("queue-scorer", 1.0),
+        ("kv-cache-utilization-scorer", 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(
+            "plugins: [{type: queue-scorrer}]\n",
+            "plugins[0]: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
+            id="unknown type",
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer, parameters: {a: 1}}]\n",
+            "plugins[0].parameters: `queue-scorer` takes no parameters",
+            id="parameters for a plugin without",
+        ),
+        pytest.param(
+            "plugins: [{type: approx-prefix-cache-producer, parameters: {blockSizeTokens: 0}}]\n",
+            "plugins[0].parameters.blockSizeTokens: expected `int` >= 1",
+            id="parameter out of range",
+        ),
+        pytest.param(
+            "plugins: [{type: approx-prefix-cache-producer, parameters: {blockSizeToken: 16}}]\n",
+            "plugins[0].parameters.blockSizeToken: unknown field; did you mean `blockSizeTokens`?",
+            id="unknown parameter",
+        ),
+        pytest.param(
+            "plugins: [{type: file-discovery}]\n", "plugins[0].parameters.path: is required", id="parameter missing"
+        ),
+        pytest.param(
+            "plugins: [{type: openai-parser}]\nschedulingProfiles: [{name: p, plugins: [{pluginRef: openai-parser}]}]\n",
+            "schedulingProfiles[0].plugins[0].pluginRef: "
+            "`openai-parser` is no filter, scorer or picker, so it would do nothing in a profile",
+            id="entry without effect",
+        ),
+        pytest.param(
+            "plugins: [{type: max-score-picker}, {type: random-picker}]\n"
+            "schedulingProfiles: [{name: p, plugins: [{pluginRef: max-score-picker}, {pluginRef: random-picker}]}]\n",
+            "schedulingProfiles[0].plugins: a profile has one picker, not 2: ['max-score-picker', 'random-picker']",
+            id="two pickers",
+        ),
+        pytest.param(
+            "schedulingProfiles: [{name: a}, {name: b}]\n",
+            "schedulingProfiles: 2 profiles need a profile handler among the plugins to choose between them",
+            id="two profiles without handler",
+        ),
+        pytest.param(
+            "plugins: [{type: single-profile-handler}]\nschedulingProfiles: [{name: a}, {name: b}]\n",
+            "schedulingProfiles: profile handler `single-profile-handler` runs 1 profile, "
+            "so the other 1 would do nothing",
+            id="two profiles for a handler of one",
+        ),
+        pytest.param(
+            "plugins: [{type: single-profile-handler}, {type: single-profile-handler, name: two}]\n",
+            "plugins: one profile handler is needed, not 2: ['single-profile-handler', 'two']",
+            id="two handlers",
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer}]\nrequestHandler: {parsers: [{pluginRef: queue-scorer}]}\n",
+            "requestHandler.parsers: `queue-scorer` is no parser",
+            id="scorer as parser",
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer}]\ndataLayer: {discovery: {pluginRef: queue-scorer}}\n",
+            "dataLayer.discovery: `queue-scorer` is no discovery",
+            id="scorer as discovery",
+        ),
+        pytest.param(
+            "plugins: [{type: fails-to-start}]\n",
+            "plugins[0]: plugin type `fails-to-start` failed to start: RuntimeError('no licence')",
+            id="constructor raises",
+        ),
+        pytest.param(
+            "plugins: [{type: needs-the-impossible}]\n",
+            "plugins[0]: constructor parameter `database` of `needs-the-impossible` must be annotated with "
+            "PluginContext or a PluginParams struct, or have a default",
+            id="constructor wants something else",
+        ),
+    ],
+)
+def test_problem_of_a_plugin_is_named_with_its_path(text: str, problem: str) -> None:
+    assert problems_of(HEAD + text) == [problem]
+
+
+def test_type_whose_module_lacks_it_is_named() -> None:
+    (problem,) = problems_of(HEAD + "plugins: [{type: not-there}]\n")
+    assert problem.startswith("plugins[0]: plugin type `not-there`")
+    assert "cannot be loaded" in problem
+
+
+def test_problems_of_shape_and_of_plugins_come_together() -> None:
+    text = HEAD + "colour: blue\nplugins: [{type: nope}, {type: approx-prefix-cache-producer, parameters: {x: 1}}]\n"
+    assert [problem.split(":")[0] for problem in problems_of(text)] == ["colour", "plugins[0]", "plugins[1].parameters.x"]
