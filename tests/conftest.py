@@ -1,0 +1,7 @@
+"""Settings of all tests."""
+
+from hypothesis import settings
+
+# No test is timed: these machines are shared, and speed belongs in a benchmark.
+settings.register_profile("all", deadline=None)
+settings.load_profile("all")

@@ -1,0 +1,87 @@
+"""The producer remembers what was sent where, until the endpoint goes."""
+
+import pytest
+
+from epp.plugin import Decision, Endpoint, PrefixMatches
+from epp.plugin.testing import make_context, make_endpoint, make_request
+from epp_plugins.producers.approx_prefix_cache import ApproxPrefixCacheProducer, Params
+
+A, B = make_endpoint("a"), make_endpoint("b")
+PROMPT = b"0123456789abcdef" * 40
+
+
+def producer(**params: int) -> ApproxPrefixCacheProducer:
+    return ApproxPrefixCacheProducer(Params(**params), make_context())  # type: ignore[arg-type]
+
+
+def matches(one: ApproxPrefixCacheProducer, *prompts: bytes, model: str = "tiny") -> PrefixMatches | None:
+    request = make_request(prompts=prompts, model=model)
+    one.produce(request, [A, B])
+    return request.attribute(PrefixMatches)
+
+
+def send(one: ApproxPrefixCacheProducer, endpoint: Endpoint, *prompts: bytes) -> None:
+    request = make_request(prompts=prompts)
+    one.produce(request, [A, B])
+    one.on_routed(request, Decision([endpoint]))
+
+
+def test_prompt_that_was_sent_matches_whole() -> None:
+    one = producer()
+    send(one, A, PROMPT)
+    found = matches(one, PROMPT)
+    assert found is not None
+    assert (found.ratio(A), found.ratio(B)) == (1.0, 0.0)
+    assert found.total_blocks == len(PROMPT) // 64
+
+
+def test_longer_prompt_with_the_same_beginning_matches_in_part() -> None:
+    one = producer()
+    send(one, A, PROMPT)
+    found = matches(one, PROMPT + b"and then something else, which is new " * 10)
+    assert found is not None
+    assert found.matched_blocks == {A: 10}
+
+
+def test_other_model_matches_nothing() -> None:
+    one = producer()
+    send(one, A, PROMPT)
+    found = matches(one, PROMPT, model="other")
+    assert found is not None
+    assert found.matched_blocks == {}
+
+
+def test_several_prompts_are_matched_each_on_its_own() -> None:
+    one = producer()
+    send(one, A, PROMPT)
+    found = matches(one, PROMPT, b"Z" * len(PROMPT))
+    assert found is not None
+    assert found.ratio(A) == pytest.approx(0.5)
+
+
+def test_removed_endpoint_is_forgotten() -> None:
+    one = producer()
+    send(one, A, PROMPT)
+    one.on_endpoint_removed(A)
+    found = matches(one, PROMPT)
+    assert found is not None
+    assert found.matched_blocks == {}
+
+
+def test_capacity_bounds_what_an_endpoint_is_believed_to_keep() -> None:
+    one = producer(lru_capacity_per_server=3)
+    send(one, A, PROMPT)
+    found = matches(one, PROMPT)
+    assert found is not None
+    assert found.matched_blocks == {A: 3}
+
+
+def test_request_without_a_prompt_gets_no_attribute() -> None:
+    assert matches(producer()) is None
+
+
+def test_size_of_the_index_is_exported() -> None:
+    context = make_context("mine")
+    one = ApproxPrefixCacheProducer(Params(), context)
+    send(one, A, PROMPT)
+    assert context.metrics.get_sample_value("epp_prefix_index_entries", {"plugin": "mine"}) == 10.0

@@ -1,0 +1,47 @@
+"""The formulas of the built-in scorers."""
+
+import pytest
+
+from epp.plugin import PrefixMatches
+from epp.plugin.testing import make_endpoint, make_request
+from epp_plugins.scorers.kv_cache_utilization import KvCacheUtilizationScorer
+from epp_plugins.scorers.prefix_cache import PrefixCacheScorer
+from epp_plugins.scorers.queue import QueueScorer
+
+
+@pytest.mark.parametrize(
+    ("waiting", "scores"),
+    [
+        pytest.param([0, 5, 10], [1.0, 0.5, 0.0], id="relative to the others"),
+        pytest.param([3, 3], [1.0, 1.0], id="all equal"),
+        pytest.param([7], [1.0], id="one candidate"),
+        pytest.param([2, None, 4], [1.0, 0.0, 0.0], id="unknown is not idle"),
+        pytest.param([2, None], [1.0, 0.0], id="unknown beside one"),
+        pytest.param([None, None], [0.0, 0.0], id="none known"),
+    ],
+)
+def test_queue_scorer_rates_short_queues_high(waiting: list[int | None], scores: list[float]) -> None:
+    candidates = [make_endpoint(f"pod-{i}", waiting=one) for i, one in enumerate(waiting)]
+    assert QueueScorer().score(make_request(), candidates) == scores
+
+
+def test_kv_cache_scorer_rates_free_cache() -> None:
+    candidates = [make_endpoint(kv_cache_ratio=ratio) for ratio in (0.0, 0.25, 1.0, None)]
+    assert KvCacheUtilizationScorer().score(make_request(), candidates) == [1.0, 0.75, 0.0, 0.0]
+
+
+def test_prefix_scorer_rates_the_matched_share() -> None:
+    whole, half, none = make_endpoint("whole"), make_endpoint("half"), make_endpoint("none")
+    request = make_request()
+    request.attach(PrefixMatches({whole: 8, half: 4}, 8))
+    assert PrefixCacheScorer().score(request, [whole, half, none]) == [1.0, 0.5, 0.0]
+
+
+def test_prefix_scorer_rates_a_prompt_shorter_than_a_block_0() -> None:
+    request = make_request()
+    request.attach(PrefixMatches({}, 0))
+    assert PrefixCacheScorer().score(request, [make_endpoint()]) == [0.0]
+
+
+def test_prefix_scorer_without_a_known_prompt_rates_0() -> None:
+    assert PrefixCacheScorer().score(make_request(), [make_endpoint(), make_endpoint()]) == [0.0, 0.0]
