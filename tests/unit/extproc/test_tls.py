@@ -1,0 +1,35 @@
+"""Certificates: the operator's or our own."""
+
+from pathlib import Path
+
+import pytest
+
+from epp.extproc.tls import self_signed, server_credentials
+from epp.plugin import ConfigurationError
+
+
+def write_pair(directory: Path, key: bytes, certificate: bytes) -> str:
+    (directory / "tls.key").write_bytes(key)
+    (directory / "tls.crt").write_bytes(certificate)
+    return str(directory)
+
+
+def test_pair_in_a_directory_is_taken(tmp_path: Path) -> None:
+    assert server_credentials(write_pair(tmp_path, *self_signed())) is not None
+
+
+def test_key_of_another_certificate_is_refused_at_start(tmp_path: Path) -> None:
+    (key, _), (_, certificate) = self_signed(), self_signed()
+    with pytest.raises(ConfigurationError, match=r"tls\.key does not belong to tls\.crt"):
+        server_credentials(write_pair(tmp_path, key, certificate))
+
+
+def test_file_that_is_no_certificate_is_refused_at_start(tmp_path: Path) -> None:
+    key, _ = self_signed()
+    with pytest.raises(ConfigurationError, match=r"tls\.crt or tls\.key is not valid PEM"):
+        server_credentials(write_pair(tmp_path, key, b"nonsense"))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot read .*tls\.crt: No such file or directory"):
+        server_credentials(str(tmp_path))

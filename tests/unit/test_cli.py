@@ -1,0 +1,90 @@
+"""The command line: what a person reads when something is wrong, and the exit code that a script sees."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from epp.cli import main
+
+GOOD = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+  - type: queue-scorer
+schedulingProfiles:
+  - name: default
+    plugins:
+      - pluginRef: queue-scorer
+        weight: 2
+"""
+
+
+def epp(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def test_valid_configuration_is_ok_and_its_profiles_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+    result = epp("check-config", str(file))
+    assert result.exit_code == 0
+    assert result.stdout == f"{file}: ok: profile default: queue-scorer x 2\n"
+
+
+def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(GOOD.replace("weight: 2", "weight: heavy").replace("type: queue-scorer", "type: queue-scorrer"))
+    result = epp("check-config", str(file))
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{file}: schedulingProfiles[0].plugins[0].weight: expected `float | null`, got `str`",
+        f"{file}: schedulingProfiles[0].plugins[0].pluginRef: no plugin is named `queue-scorer`; "
+        "did you mean `queue-scorrer`?",
+        f"{file}: plugins[0]: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        pytest.param([], "epp: nothing names the pool: give --endpoint HOST:PORT", id="no pool"),
+        pytest.param(["--endpoint", "8000"], "epp: --endpoint 8000: must be HOST:PORT", id="bad endpoint"),
+        pytest.param(["--grpc-port", "high"], "'high' is not a valid integer", id="bad number"),
+        pytest.param(["--drain-timeout", "30"], "`30` is no duration; write it like 30s", id="bad duration"),
+        pytest.param(["--secure-serving=maybe"], "'maybe' is not a valid boolean", id="bad boolean"),
+        pytest.param(["--no-such-flag"], "No such option", id="unknown flag"),
+        pytest.param(["--config-file", "nowhere.yaml"], "epp: --config-file nowhere.yaml: cannot be read", id="no file"),
+        pytest.param(["--config-text", "a", "--config-file", "b"], "exclude each other", id="file and text"),
+        pytest.param(["--config-text", "colour: blue"], "epp: colour: unknown field", id="bad config"),
+        pytest.param(
+            ["--endpoint", "10.0.0.1:1", "--cert-path", "/nowhere"],
+            "epp: --cert-path /nowhere: cannot read /nowhere/tls.crt: No such file or directory",
+            id="no certificate",
+        ),
+    ],
+)
+def test_wrong_start_is_2_and_says_what_to_do(flags: list[str], message: str) -> None:
+    result = epp("serve", *flags)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_two_sources_of_the_pool_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "endpoints.yaml"
+    file.write_text("endpoints: []")
+    config = (
+        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
+        f"plugins: [{{type: file-discovery, parameters: {{path: {file}}}}}], "
+        "dataLayer: {discovery: {pluginRef: file-discovery}}}"
+    )
+    result = epp("serve", "--endpoint", "10.0.0.1:1", "--config-text", config)
+    assert result.exit_code == 2
+    assert "both name the pool" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "simulate", "check-config"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = epp(command, "--help")
+    assert result.exit_code == 0
+    assert "--" in result.stdout

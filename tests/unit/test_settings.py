@@ -1,0 +1,23 @@
+"""Flags in Go's spelling."""
+
+import pytest
+
+from epp.settings import Settings, field_docs, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30.0), ("500ms", 0.5), ("1m30s", 90.0), ("1.5s", 1.5), ("2h", 7200.0), ("0s", 0.0)],
+)
+def test_go_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "1 s", "-1s", "1s2", "1d"])
+def test_anything_else_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(ValueError, match="write it like 30s, 500ms or 1m30s"):
+        parse_duration(text)
+
+
+def test_every_setting_has_a_line_that_explains_it() -> None:
+    assert set(field_docs(Settings)) == set(Settings.__struct_fields__)
