@@ -1,0 +1,74 @@
+"""A model server that remembers, byte for byte, what reached it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from epp.demo.process import free_ports
+
+HOST = "127.0.0.1"
+IDLE_PAGE = "vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:kv_cache_usage_perc 0\n"
+NAME_HEADER = "x-served-by"
+
+
+class Upstream:
+    """One server; ``name`` is what the picker calls it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.name = f"{HOST}:{port}"
+        self.page = IDLE_PAGE
+        self.bodies: list[bytes] = []
+        self.heads: list[dict[str, str]] = []
+        self.next_chunk = asyncio.Event()
+        application = web.Application(client_max_size=64 * 1024 * 1024)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_post("/v1/stream/completions", self._stream)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+
+    async def start(self) -> None:
+        """Listen."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, HOST, self.port).start()
+
+    async def stop(self) -> None:
+        """Vanish: connections to it are refused from now on."""
+        await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self.page)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        await self._note(request)
+        return web.json_response({"served_by": self.name}, headers={NAME_HEADER: self.name})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Send one event, then each next one only when the test says so."""
+        await self._note(request)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", NAME_HEADER: self.name})
+        await response.prepare(request)
+        for number in range(3):
+            await response.write(b"data: %d\n\n" % number)
+            await self.next_chunk.wait()
+            self.next_chunk.clear()
+        return response
+
+    async def _note(self, request: web.Request) -> None:
+        self.heads.append({name.lower(): value for name, value in request.headers.items()})
+        self.bodies.append(await request.read())
+
+
+@asynccontextmanager
+async def running_upstreams(count: int) -> AsyncIterator[list[Upstream]]:
+    """Run some upstreams until the context closes."""
+    upstreams = [Upstream(port) for port in free_ports(HOST, [0] * count)]
+    for upstream in upstreams:
+        await upstream.start()
+    try:
+        yield upstreams
+    finally:
+        for upstream in upstreams:
+            await upstream.stop()
