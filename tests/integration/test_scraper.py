@@ -1,0 +1,162 @@
+"""Scraping over real HTTP: an endpoint may do anything, and the others do not notice."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from epp.datalayer import Datastore, Scraper
+from epp.datalayer.scraper import MAX_PAGE_BYTES
+from epp.demo.process import free_ports
+from epp.observability import Metrics
+from epp.plugin import Endpoint, EndpointSpec, Load
+from epp.plugin.testing import make_context
+from tests.fakes.picker import value_of
+from tests.fakes.upstream import HOST, Upstream, running_upstreams
+
+
+class Scraped:
+    """A scraper at work on one endpoint."""
+
+    def __init__(self, port: int) -> None:
+        self.metrics = Metrics(CollectorRegistry())
+        loop = asyncio.get_running_loop()
+        self.store = Datastore(clock=loop.time, log=make_context().log, on_removed=lambda _: None)
+        self.scraper = Scraper(
+            self.store, interval_s=0.02, metrics=self.metrics, rng=random.Random(0), log=make_context().log
+        )
+        self.store.replace([EndpointSpec(name="pod", address=HOST, port=port)])
+
+    @property
+    def endpoint(self) -> Endpoint:
+        (endpoint,) = self.store.endpoints()
+        return endpoint
+
+    async def failed(self, reason: str) -> float:
+        """Wait until a failure of this kind was counted."""
+        async with asyncio.timeout(10):
+            while True:
+                count = value_of(self.metrics, "epp_scrape_errors_total", endpoint="default/pod", reason=reason)
+                if count:
+                    return count
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def scraping(port: int) -> AsyncIterator[Scraped]:
+    scraped = Scraped(port)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(scraped.scraper.run())
+        yield scraped
+        task.cancel()
+
+
+@asynccontextmanager
+async def raw_server(answer: bytes | None) -> AsyncIterator[int]:
+    """A TCP server that answers everything with the same bytes, or, for ``None``, with nothing at all."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            if answer is None:
+                await reader.read()
+            else:
+                writer.write(answer)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with running_upstreams(1) as (running,):
+        yield running
+
+
+async def test_load_of_the_page_is_on_the_endpoint(upstream: Upstream) -> None:
+    upstream.page = "vllm:num_requests_waiting 4\nvllm:num_requests_running 2\nvllm:kv_cache_usage_perc 0.5\n"
+    async with scraping(upstream.port) as scraped:
+        await scraped.scraper.wait_for_first_round()
+        assert scraped.endpoint.ready
+        assert scraped.endpoint.load == Load(waiting=4, running=2, kv_cache_ratio=0.5)
+
+
+async def test_endpoint_that_returns_is_ready_again(upstream: Upstream) -> None:
+    async with scraping(upstream.port) as scraped:
+        await scraped.scraper.wait_for_first_round()
+        await upstream.stop()
+        await scraped.failed("refused")
+        assert not scraped.endpoint.ready
+        back = Upstream(upstream.port)
+        await back.start()
+        async with asyncio.timeout(10):
+            while not scraped.endpoint.ready:
+                await asyncio.sleep(0.01)
+        await back.stop()
+
+
+async def test_endpoint_that_left_is_not_asked_any_more(upstream: Upstream) -> None:
+    async with scraping(upstream.port) as scraped:
+        await scraped.scraper.wait_for_first_round()
+        scraped.store.replace([])
+        await asyncio.sleep(0.01)
+        await upstream.stop()
+        await asyncio.sleep(0.1)
+        assert value_of(scraped.metrics, "epp_scrape_errors_total", endpoint="default/pod", reason="refused") is None
+
+
+PAGE = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "http_status", id="no such page"),
+        pytest.param(b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "http_status", id="redirect"),
+        pytest.param(PAGE + b"Content-Length: 9\r\n\r\n<html></>", "no_metrics", id="another page"),
+        pytest.param(PAGE + b"Content-Length: 4\r\n\r\n\xff\xfe\x00\x01", "no_metrics", id="not text"),
+        pytest.param(PAGE + b"\r\n" + b"x" * (MAX_PAGE_BYTES + 1), "too_large", id="huge"),
+        pytest.param(b"this is not HTTP\r\n\r\n", "malformed", id="not HTTP"),
+        pytest.param(PAGE + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "malformed", id="bad gzip"),
+    ],
+)
+async def test_endpoint_without_a_usable_page_can_serve_but_its_load_is_unknown(answer: bytes, reason: str) -> None:
+    async with raw_server(answer) as port, scraping(port) as scraped:
+        await scraped.failed(reason)
+        assert scraped.endpoint.ready
+        assert scraped.endpoint.load == Load()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(None, "timeout", id="hangs"),
+        pytest.param(b"", "connection", id="closes"),
+    ],
+)
+async def test_endpoint_that_does_not_answer_is_not_ready(answer: bytes | None, reason: str) -> None:
+    async with raw_server(answer) as port, scraping(port) as scraped:
+        await scraped.failed(reason)
+        assert not scraped.endpoint.ready
+
+
+async def test_page_that_ends_too_early_is_no_page() -> None:
+    torn = PAGE + b"Content-Length: 500\r\n\r\nvllm:num_requests_waiting 4\n"
+    async with raw_server(torn) as port, scraping(port) as scraped:
+        await scraped.failed("malformed")
+        assert scraped.endpoint.load == Load()
+
+
+async def test_port_where_nobody_listens_is_not_ready() -> None:
+    (port,) = free_ports(HOST, [0])
+    async with scraping(port) as scraped:
+        await scraped.scraper.wait_for_first_round()
+        assert not scraped.endpoint.ready

@@ -1,0 +1,215 @@
+"""``epp serve`` as a process: ports, health, TLS, draining, exit codes."""
+
+import asyncio
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from epp._pb import external_processor_pb2 as pb
+from epp._pb.base_pb2 import HeaderMap, HeaderValue
+from epp.extproc.tls import self_signed
+from tests.fakes.running import HOST, RunningPicker, running_picker
+from tests.fakes.upstream import Upstream, running_upstreams
+
+METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+READINESS = ["", "readiness", "inference-extension", "envoy.service.ext_proc.v3.ExternalProcessor"]
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[list[Upstream]]:
+    async with running_upstreams(2) as running:
+        yield running
+
+
+def names(upstreams: Sequence[Upstream]) -> list[str]:
+    return [upstream.name for upstream in upstreams]
+
+
+def process(channel: grpc.aio.Channel) -> grpc.aio.StreamStreamCall:
+    method = channel.stream_stream(
+        METHOD,
+        request_serializer=pb.ProcessingRequest.SerializeToString,
+        response_deserializer=pb.ProcessingResponse.FromString,
+    )
+    return method()
+
+
+def get_models() -> pb.ProcessingRequest:
+    head = {":method": b"GET", ":path": b"/v1/models"}
+    headers = HeaderMap(headers=[HeaderValue(key=name, raw_value=value) for name, value in head.items()])
+    return pb.ProcessingRequest(request_headers=pb.HttpHeaders(headers=headers, end_of_stream=True))
+
+
+async def destination(call: grpc.aio.StreamStreamCall) -> str:
+    await call.write(get_models())
+    answer = await call.read()
+    return str(answer.dynamic_metadata["envoy.lb"]["x-gateway-destination-endpoint"])
+
+
+async def health_of(picker: RunningPicker, service: str) -> int:
+    async with grpc.aio.insecure_channel(f"{HOST}:{picker.health_port}") as channel:
+        answer = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+async def test_health_service_knows_the_names_that_charts_ask_for(upstreams: list[Upstream]) -> None:
+    async with running_picker(names(upstreams)) as picker:
+        assert [await health_of(picker, service) for service in [*READINESS, "liveness"]] == [SERVING] * 5
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health_of(picker, "no-such-service")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_plain_text_serving_answers_without_tls(upstreams: list[Upstream]) -> None:
+    async with (
+        running_picker(names(upstreams), "--secure-serving=false") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+    ):
+        assert await destination(process(channel)) in names(upstreams)
+
+
+async def test_tls_with_the_operators_certificate(upstreams: list[Upstream], tmp_path: Path) -> None:
+    key, certificate = self_signed()
+    (tmp_path / "tls.key").write_bytes(key)
+    (tmp_path / "tls.crt").write_bytes(certificate)
+    credentials = grpc.ssl_channel_credentials(root_certificates=certificate)
+    async with (
+        running_picker(names(upstreams), "--cert-path", str(tmp_path)) as picker,
+        grpc.aio.secure_channel(f"localhost:{picker.ext_proc_port}", credentials) as channel,
+    ):
+        assert await destination(process(channel)) in names(upstreams)
+
+
+async def test_tls_is_the_default_and_negotiates_http2(upstreams: list[Upstream]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    async with running_picker(names(upstreams)) as picker:
+        _, writer = await asyncio.open_connection(HOST, picker.ext_proc_port, ssl=context)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        writer.close()
+
+
+async def test_sigterm_turns_readiness_off_and_lets_streams_finish(upstreams: list[Upstream]) -> None:
+    async with (
+        running_picker(names(upstreams), "--secure-serving=false") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+    ):
+        call = process(channel)
+        await destination(call)
+        picker.child.process.send_signal(signal.SIGTERM)
+        await picker.event(event="draining")
+        assert [await health_of(picker, service) for service in READINESS] == [NOT_SERVING] * 4
+        assert await health_of(picker, "liveness") == SERVING
+        await call.write(pb.ProcessingRequest(response_headers=pb.HttpHeaders()))
+        assert (await call.read()).WhichOneof("response") == "response_headers"
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+        assert await picker.child.process.wait() == 0
+
+
+async def test_stream_that_does_not_finish_is_ended_by_the_drain_timeout(upstreams: list[Upstream]) -> None:
+    async with (
+        running_picker(names(upstreams), "--secure-serving=false", "--drain-timeout", "100ms") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+    ):
+        call = process(channel)
+        await destination(call)
+        picker.child.process.send_signal(signal.SIGTERM)
+        assert await picker.child.process.wait() == 0
+        assert await call.code() is not grpc.StatusCode.OK
+
+
+async def test_cancelled_stream_releases_what_it_held(upstreams: list[Upstream]) -> None:
+    async with (
+        running_picker(names(upstreams), "--secure-serving=false") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+    ):
+        calls = [process(channel) for _ in range(5)]
+        for call in calls:
+            await destination(call)
+        assert await picker.metric("epp_requests_in_flight") == 5
+        for call in calls[:3]:
+            call.cancel()
+        for call in calls[3:]:
+            await call.done_writing()
+        await picker.wait_for_metric("epp_requests_in_flight", 0)
+        assert await picker.metric("epp_session_errors_total") == 0
+
+
+async def test_decision_table_is_in_the_log_at_debug_verbosity(upstreams: list[Upstream]) -> None:
+    upstreams[0].page = "vllm:num_requests_waiting 3\nvllm:kv_cache_usage_perc 0.6\n"
+    upstreams[1].page = "vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.4\n"
+    async with (
+        running_picker(names(upstreams), "--secure-serving=false", "--v=4") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+    ):
+        assert await destination(process(channel)) == upstreams[1].name
+        event = await picker.event(event="decision")
+        assert event["scores"] == [
+            {
+                "endpoint": f"default/{upstream.name}",
+                "queue-scorer": queue,
+                "kv-cache-utilization-scorer": kv_cache,
+                "prefix-cache-scorer": 0.0,
+                "total": total,
+            }
+            for upstream, queue, kv_cache, total in [(upstreams[1], 1.0, 0.6, 3.2), (upstreams[0], 0.0, 0.4, 0.8)]
+        ]
+
+
+async def test_pool_file_is_followed(upstreams: list[Upstream], tmp_path: Path) -> None:
+    file = tmp_path / "endpoints.yaml"
+
+    def write(*of: Upstream) -> None:
+        entries = [f"{{name: pod-{one.port}, address: {HOST}, port: {one.port}}}" for one in of]
+        file.write_text(f"endpoints: [{', '.join(entries)}]")
+
+    write(upstreams[0])
+    config = (
+        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
+        f"plugins: [{{type: file-discovery, parameters: {{path: {file}, watchFile: true}}}}, {{type: queue-scorer}}], "
+        "dataLayer: {discovery: {pluginRef: file-discovery}}}"
+    )
+    async with (
+        running_picker([], "--secure-serving=false", "--config-text", config) as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+    ):
+        assert await destination(process(channel)) == upstreams[0].name
+        file.write_text("endpoints: [")
+        event = await picker.event(event="endpoints_file_broken")
+        assert event["kept"] == "last good endpoints"
+        assert await destination(process(channel)) == upstreams[0].name
+        write(upstreams[1])
+        await picker.event(event="endpoint_ready", endpoint=f"default/pod-{upstreams[1].port}")
+        assert await destination(process(channel)) == upstreams[1].name
+
+
+@pytest.mark.parametrize("flag", ["--grpc-port", "--grpc-health-port", "--metrics-port"])
+async def test_port_that_is_taken_stops_the_start_with_its_address(flag: str) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        free = [arg for other in ("--grpc-port", "--grpc-health-port", "--metrics-port") for arg in (other, "0")]
+        command = [sys.executable, "-m", "epp", "serve", "--bind-address", HOST, "--endpoint", f"{HOST}:1"]
+        started = await asyncio.create_subprocess_exec(
+            *command, *free, flag, str(port), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+        _, stderr = await started.communicate()
+    assert started.returncode == 2
+    assert f"{port}" in stderr.decode()
+    assert "in use" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
