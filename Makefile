@@ -68,3 +68,19 @@ $(VENV)/.dev: pyproject.toml constraints.txt plugins/examples/label_value_scorer
 $(VENV):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; say which with PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
+
+.PHONY: guidellm
+guidellm: $(VENV)/.demo  ## Benchmark with GuideLLM through Envoy: default profile against random (installs 1.5 GB once)
+	$(BIN)/python bench/guidellm.py
+
+.PHONY: e2e-vllm
+e2e-vllm: $(VENV)/.demo  ## Check prefix routing against two real vLLM servers on the CPU (installs 2.5 GB once, minutes)
+	$(BIN)/python bench/vllm.py
+
+.PHONY: bench-footprint
+bench-footprint: $(VENV)/.demo  ## Measure memory at rest and the time from start to ready
+	$(BIN)/python bench/footprint.py
+
+.PHONY: bench-micro
+bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
+	$(BIN)/python bench/micro/exposition.py

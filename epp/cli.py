@@ -158,7 +158,8 @@ def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> No
 @click.option("--config-file", type=click.Path(exists=True, dir_okay=False), help="EndpointPickerConfig of the picker.")
 def demo(body_mode: str, traffic: bool, duration: float | None, config_file: str | None) -> None:  # noqa: FBT001 - click's
     """Run simulated model servers, the picker and a real Envoy on loopback, and show where requests go."""
-    options = StackOptions(body_mode=BodyMode(body_mode), config_file=config_file)
+    picker_flags = ("--config-file", config_file) if config_file else ()
+    options = StackOptions(body_mode=BodyMode(body_mode), picker_flags=picker_flags)
     errors = 0
 
     def run() -> None:

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 
@@ -28,14 +28,14 @@ class Child:
         self.process = process
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
 
-    async def wait_until(self, is_up: Callable[[], Awaitable[bool]]) -> None:
+    async def wait_until(self, is_up: Callable[[], Awaitable[bool]], *, timeout_s: float = START_S) -> None:
         """Return when it is up; raises `StartError` when it has ended, or is not up in time."""
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + timeout_s
         while not await is_up():
             if self.process.returncode is not None:
                 self._fail(f"ended with exit code {self.process.returncode}")
             if time.monotonic() > deadline:
-                self._fail(f"is not up after {START_S:g} s")
+                self._fail(f"is not up after {timeout_s:g} s")
             await asyncio.sleep(_POLL_S)
 
     async def read_lines(self, on_line: Callable[[str], None]) -> None:
@@ -61,13 +61,15 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def running_child(name: str, command: Sequence[str], on_line: Callable[[str], None]) -> AsyncIterator[Child]:
+async def running_child(
+    name: str, command: Sequence[str], on_line: Callable[[str], None], *, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
     """Run a command while the context is open.
 
     In a session of its own: Ctrl-C reaches it through us, in the order in which we stop, and not from the terminal.
     """
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True, env=env
     )
     child = Child(name, process)
     async with asyncio.TaskGroup() as tasks:

@@ -1,15 +1,11 @@
 """What the demo prints: a line for each decision as it is made, and a summary at the end."""
 
 import json
-import re
 import statistics
-
-import aiohttp
 
 from epp.demo.stack import MODEL, Stack
 from epp.demo.traffic import Outcomes
 
-_SAMPLE = re.compile(r"^vllm:prefix_cache_(queries|hits)_total\{[^}]*\} (\S+)$", re.MULTILINE)
 _READINESS = ("endpoint_ready", "endpoint_unready")
 
 
@@ -17,8 +13,8 @@ def instructions(stack: Stack) -> str:
     """Return what to try."""
     body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]})
     return f"""
-  Envoy    {stack.url}   (asks the picker on port {stack.ext_proc_port} about every request)
-  picker   http://127.0.0.1:{stack.metrics_port}/metrics
+  Envoy    {stack.url}   (asks the picker on port {stack.picker_ports.ext_proc} about every request)
+  picker   http://127.0.0.1:{stack.picker_ports.metrics}/metrics
   servers  {"  ".join(stack.model_servers)}
 
 Try it (the answer's `x-inference-pod` says who served):
@@ -45,17 +41,6 @@ def decision_line(line: str) -> str | None:
         case {"level": "error"}:
             return " ".join(f"{key}={value}" for key, value in event.items() if key not in {"level", "timestamp"})
     return None
-
-
-async def cache_hit_ratio(stack: Stack) -> float:
-    """Return the share of prompt tokens that the model servers found in their caches, by their own counters."""
-    totals = {"queries": 0.0, "hits": 0.0}
-    async with aiohttp.ClientSession() as http:
-        for server in stack.model_servers:
-            async with http.get(f"http://{server}/metrics") as response:
-                for name, value in _SAMPLE.findall(await response.text()):
-                    totals[name] += float(value)
-    return totals["hits"] / totals["queries"] if totals["queries"] else 0.0
 
 
 def summary(outcomes: Outcomes, hit_ratio: float) -> str:

@@ -6,8 +6,9 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from epp.demo.report import cache_hit_ratio, decision_line, instructions, summary
-from epp.demo.stack import Stack, StackOptions
+from epp.demo.counters import prefix_counters
+from epp.demo.report import decision_line, instructions, summary
+from epp.demo.stack import StackOptions, running_stack
 from epp.demo.traffic import Outcomes, drive
 
 
@@ -29,13 +30,13 @@ async def run_demo(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     outcomes = Outcomes()
     echo("starting model servers, picker and Envoy ...")
-    async with Stack.running(replace(options, on_picker_line=show)) as stack:
+    async with running_stack(replace(options, on_picker_line=show)) as stack:
         echo(instructions(stack))
         async with _driving(stack.url if traffic else None, outcomes):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), duration_s)
         if traffic:
-            echo(summary(outcomes, await cache_hit_ratio(stack)))
+            echo(summary(outcomes, (await prefix_counters(stack.model_servers)).hit_ratio))
     echo("stopped")
     return len(outcomes.errors)
 

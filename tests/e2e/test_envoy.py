@@ -41,11 +41,11 @@ class World:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(BodyMode))
-async def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def shared(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with (
         running_upstreams(3) as upstreams,
         running_picker([upstream.name for upstream in upstreams]) as picker,
-        running_envoy(tmp_path_factory.mktemp("envoy"), picker, request.param) as url,
+        running_envoy(picker, request.param) as url,
         aiohttp.ClientSession() as http,
     ):
         yield World(url, picker, upstreams, http)

@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from epp.demo.envoy import BodyMode, envoy_config, find_envoy
-from epp.demo.process import Child, accepts, answers_ok, free_ports, running_child
+from epp.demo import parts
+from epp.demo.envoy import BodyMode
+from epp.demo.parts import HOST, PickerPorts
+from epp.demo.process import Child, free_ports
 
-HOST = "127.0.0.1"
 PATIENCE_S = 20.0
 
 
@@ -22,15 +21,13 @@ PATIENCE_S = 20.0
 class RunningPicker:
     """``epp serve`` in a process of its own."""
 
-    ext_proc_port: int
-    health_port: int
-    metrics_port: int
+    ports: PickerPorts
     child: Child
     events: list[dict[str, Any]] = field(default_factory=list)
 
     async def metric(self, name: str) -> float:
         """The sum of a metric's samples, read over HTTP; 0 when it has none."""
-        async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.metrics_port}/metrics") as response:
+        async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.ports.metrics}/metrics") as response:
             lines = (await response.text()).splitlines()
         samples = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
@@ -53,34 +50,21 @@ class RunningPicker:
 
 @contextlib.asynccontextmanager
 async def running_picker(endpoints: Sequence[str], *flags: str) -> AsyncIterator[RunningPicker]:
-    """Run ``epp serve`` on free ports until the context closes."""
-    ext_proc_port, health_port, metrics_port = free_ports(HOST, [0, 0, 0])
-    command = [
-        *(sys.executable, "-m", "epp", "serve", "--bind-address", HOST, "--refresh-metrics-interval", "200ms"),
-        *("--grpc-port", str(ext_proc_port)),
-        *("--grpc-health-port", str(health_port)),
-        *("--metrics-port", str(metrics_port)),
-        *(flag for endpoint in endpoints for flag in ("--endpoint", endpoint)),
-        *flags,
-    ]
+    """Run ``epp serve`` on free ports until the context closes; it scrapes often, so that tests need not wait."""
+    ports = PickerPorts(*free_ports(HOST, [0, 0, 0]))
     events: list[dict[str, Any]] = []
-    async with running_child("epp serve", command, lambda line: events.append(_event(line))) as child:
-        await child.wait_until(lambda: answers_ok(f"http://{HOST}:{metrics_port}/readyz"))
-        yield RunningPicker(ext_proc_port, health_port, metrics_port, child, events)
+    flags = ("--refresh-metrics-interval", "200ms", *flags)
+    async with parts.running_picker(
+        endpoints, ports=ports, flags=flags, on_line=lambda line: events.append(_event(line))
+    ) as child:
+        yield RunningPicker(ports, child, events)
 
 
 @contextlib.asynccontextmanager
-async def running_envoy(
-    directory: Path, picker: RunningPicker, body_mode: BodyMode, *, secure: bool = True
-) -> AsyncIterator[str]:
+async def running_envoy(picker: RunningPicker, body_mode: BodyMode) -> AsyncIterator[str]:
     """Run Envoy with the configuration of the demo; yields its URL."""
     (port,) = free_ports(HOST, [0])
-    config = envoy_config(port=port, ext_proc_port=picker.ext_proc_port, body_mode=body_mode, secure=secure)
-    file = directory / f"envoy-{port}.json"
-    file.write_text(json.dumps(config))
-    command = [str(find_envoy()), "-c", str(file), "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
-    async with running_child("envoy", command, _drop) as child:
-        await child.wait_until(lambda: accepts(HOST, port))
+    async with parts.running_envoy(port=port, ext_proc_port=picker.ports.ext_proc, body_mode=body_mode):
         yield f"http://{HOST}:{port}"
 
 
@@ -91,7 +75,3 @@ def _event(line: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         return {"text": line}
     return event
-
-
-def _drop(line: str) -> None:
-    """Envoy's own output is shown only when it does not start."""

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from epp.demo.parts import HOST
 from epp.demo.process import free_ports
 
-HOST = "127.0.0.1"
 IDLE_PAGE = "vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:kv_cache_usage_perc 0\n"
 NAME_HEADER = "x-served-by"
 

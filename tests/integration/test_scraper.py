@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from epp.datalayer import Datastore, Scraper

@@ -58,7 +58,7 @@ async def destination(call: grpc.aio.StreamStreamCall) -> str:
 
 
 async def health_of(picker: RunningPicker, service: str) -> int:
-    async with grpc.aio.insecure_channel(f"{HOST}:{picker.health_port}") as channel:
+    async with grpc.aio.insecure_channel(f"{HOST}:{picker.ports.health}") as channel:
         answer = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
     return int(answer.status)
 
@@ -74,7 +74,7 @@ async def test_health_service_knows_the_names_that_charts_ask_for(upstreams: lis
 async def test_plain_text_serving_answers_without_tls(upstreams: list[Upstream]) -> None:
     async with (
         running_picker(names(upstreams), "--secure-serving=false") as picker,
-        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         assert await destination(process(channel)) in names(upstreams)
 
@@ -86,7 +86,7 @@ async def test_tls_with_the_operators_certificate(upstreams: list[Upstream], tmp
     credentials = grpc.ssl_channel_credentials(root_certificates=certificate)
     async with (
         running_picker(names(upstreams), "--cert-path", str(tmp_path)) as picker,
-        grpc.aio.secure_channel(f"localhost:{picker.ext_proc_port}", credentials) as channel,
+        grpc.aio.secure_channel(f"localhost:{picker.ports.ext_proc}", credentials) as channel,
     ):
         assert await destination(process(channel)) in names(upstreams)
 
@@ -97,7 +97,7 @@ async def test_tls_is_the_default_and_negotiates_http2(upstreams: list[Upstream]
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     async with running_picker(names(upstreams)) as picker:
-        _, writer = await asyncio.open_connection(HOST, picker.ext_proc_port, ssl=context)
+        _, writer = await asyncio.open_connection(HOST, picker.ports.ext_proc, ssl=context)
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
         writer.close()
 
@@ -105,7 +105,7 @@ async def test_tls_is_the_default_and_negotiates_http2(upstreams: list[Upstream]
 async def test_sigterm_turns_readiness_off_and_lets_streams_finish(upstreams: list[Upstream]) -> None:
     async with (
         running_picker(names(upstreams), "--secure-serving=false") as picker,
-        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         call = process(channel)
         await destination(call)
@@ -123,7 +123,7 @@ async def test_sigterm_turns_readiness_off_and_lets_streams_finish(upstreams: li
 async def test_stream_that_does_not_finish_is_ended_by_the_drain_timeout(upstreams: list[Upstream]) -> None:
     async with (
         running_picker(names(upstreams), "--secure-serving=false", "--drain-timeout", "100ms") as picker,
-        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         call = process(channel)
         await destination(call)
@@ -135,7 +135,7 @@ async def test_stream_that_does_not_finish_is_ended_by_the_drain_timeout(upstrea
 async def test_cancelled_stream_releases_what_it_held(upstreams: list[Upstream]) -> None:
     async with (
         running_picker(names(upstreams), "--secure-serving=false") as picker,
-        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         calls = [process(channel) for _ in range(5)]
         for call in calls:
@@ -154,7 +154,7 @@ async def test_decision_table_is_in_the_log_at_debug_verbosity(upstreams: list[U
     upstreams[1].page = "vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.4\n"
     async with (
         running_picker(names(upstreams), "--secure-serving=false", "--v=4") as picker,
-        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         assert await destination(process(channel)) == upstreams[1].name
         event = await picker.event(event="decision")
@@ -185,7 +185,7 @@ async def test_pool_file_is_followed(upstreams: list[Upstream], tmp_path: Path) 
     )
     async with (
         running_picker([], "--secure-serving=false", "--config-text", config) as picker,
-        grpc.aio.insecure_channel(f"{HOST}:{picker.ext_proc_port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         assert await destination(process(channel)) == upstreams[0].name
         file.write_text("endpoints: [")

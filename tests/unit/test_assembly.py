@@ -19,6 +19,7 @@ class NeedsTheImpossible:
         self.database = database
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
+        del request, candidates
         raise AssertionError
 
 
@@ -58,7 +59,9 @@ def test_consumer_of_an_attribute_brings_its_default_producer() -> None:
 
 
 def test_configured_producer_is_not_doubled() -> None:
-    assembly = build(HEAD + "plugins: [{type: prefix-cache-scorer}, {type: approx-prefix-cache-producer, name: mine}]\n")
+    assembly = build(
+        HEAD + "plugins: [{type: prefix-cache-scorer}, {type: approx-prefix-cache-producer, name: mine}]\n"
+    )
     assert len(assembly.producers) == 1
 
 
@@ -110,7 +113,8 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
             "plugins: [{type: file-discovery}]\n", "plugins[0].parameters.path: is required", id="parameter missing"
         ),
         pytest.param(
-            "plugins: [{type: openai-parser}]\nschedulingProfiles: [{name: p, plugins: [{pluginRef: openai-parser}]}]\n",
+            "plugins: [{type: openai-parser}]\n"
+            "schedulingProfiles: [{name: p, plugins: [{pluginRef: openai-parser}]}]\n",
             "schedulingProfiles[0].plugins[0].pluginRef: "
             "`openai-parser` is no filter, scorer or picker, so it would do nothing in a profile",
             id="entry without effect",
@@ -172,4 +176,8 @@ def test_type_whose_module_lacks_it_is_named() -> None:
 
 def test_problems_of_shape_and_of_plugins_come_together() -> None:
     text = HEAD + "colour: blue\nplugins: [{type: nope}, {type: approx-prefix-cache-producer, parameters: {x: 1}}]\n"
-    assert [problem.split(":")[0] for problem in problems_of(text)] == ["colour", "plugins[0]", "plugins[1].parameters.x"]
+    assert [problem.split(":")[0] for problem in problems_of(text)] == [
+        "colour",
+        "plugins[0]",
+        "plugins[1].parameters.x",
+    ]

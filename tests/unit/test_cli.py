@@ -36,11 +36,11 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
     file = tmp_path / "bad.yaml"
     file.write_text(GOOD.replace("weight: 2", "weight: heavy").replace("type: queue-scorer", "type: queue-scorrer"))
     result = epp("check-config", str(file))
+    entry = "schedulingProfiles[0].plugins[0]"
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"{file}: schedulingProfiles[0].plugins[0].weight: expected `float | null`, got `str`",
-        f"{file}: schedulingProfiles[0].plugins[0].pluginRef: no plugin is named `queue-scorer`; "
-        "did you mean `queue-scorrer`?",
+        f"{file}: {entry}.weight: expected `float | null`, got `str`",
+        f"{file}: {entry}.pluginRef: no plugin is named `queue-scorer`; did you mean `queue-scorrer`?",
         f"{file}: plugins[0]: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
     ]
 
@@ -54,7 +54,9 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
         pytest.param(["--drain-timeout", "30"], "`30` is no duration; write it like 30s", id="bad duration"),
         pytest.param(["--secure-serving=maybe"], "'maybe' is not a valid boolean", id="bad boolean"),
         pytest.param(["--no-such-flag"], "No such option", id="unknown flag"),
-        pytest.param(["--config-file", "nowhere.yaml"], "epp: --config-file nowhere.yaml: cannot be read", id="no file"),
+        pytest.param(
+            ["--config-file", "nowhere.yaml"], "epp: --config-file nowhere.yaml: cannot be read", id="no file"
+        ),
         pytest.param(["--config-text", "a", "--config-file", "b"], "exclude each other", id="file and text"),
         pytest.param(["--config-text", "colour: blue"], "epp: colour: unknown field", id="bad config"),
         pytest.param(

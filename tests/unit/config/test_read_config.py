@@ -44,7 +44,9 @@ def test_both_api_versions_are_accepted(version: str) -> None:
             "not valid YAML: duplicate key `name` (line 3, column 21)",
             id="duplicate key",
         ),
-        pytest.param("a: [1", "not valid YAML: expected ',' or ']', but got '<stream end>' (line 1, column 6)", id="torn"),
+        pytest.param(
+            "a: [1", "not valid YAML: expected ',' or ']', but got '<stream end>' (line 1, column 6)", id="torn"
+        ),
         pytest.param(HEAD + "plugins: [{name: a}]\n", "plugins[0].type: is required", id="no type"),
         pytest.param(
             HEAD + "plugins: [{type: a}, {type: a}]\n",

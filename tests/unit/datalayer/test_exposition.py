@@ -27,9 +27,15 @@ def test_page_of_a_real_idle_vllm_is_read() -> None:
 def test_page_of_a_real_vllm_at_work_is_read() -> None:
     page = (
         REAL_PAGE.read_text()
-        .replace('vllm:num_requests_waiting{engine="0",model_name="tiny"} 0.0', 'vllm:num_requests_waiting{engine="0"} 3.0')
-        .replace('vllm:num_requests_running{engine="0",model_name="tiny"} 0.0', 'vllm:num_requests_running{engine="0"} 12.0')
-        .replace('vllm:kv_cache_usage_perc{engine="0",model_name="tiny"} 0.0', 'vllm:kv_cache_usage_perc{engine="0"} 0.25')
+        .replace(
+            'vllm:num_requests_waiting{engine="0",model_name="tiny"} 0.0', 'vllm:num_requests_waiting{engine="0"} 3.0'
+        )
+        .replace(
+            'vllm:num_requests_running{engine="0",model_name="tiny"} 0.0', 'vllm:num_requests_running{engine="0"} 12.0'
+        )
+        .replace(
+            'vllm:kv_cache_usage_perc{engine="0",model_name="tiny"} 0.0', 'vllm:kv_cache_usage_perc{engine="0"} 0.25'
+        )
     )
     load = load_of(page)
     assert (load.waiting, load.running, load.kv_cache_ratio) == (3, 12, 0.25)

@@ -82,7 +82,9 @@ def test_full_duplex_withholds_the_headers_answer_until_the_body_is_complete() -
 
 
 def test_full_duplex_answers_headers_with_the_endpoint_and_then_the_body() -> None:
-    answers = routed(headers_message(), body_message(b"abc", end_of_stream=False), body_message(b"", end_of_stream=True))
+    answers = routed(
+        headers_message(), body_message(b"abc", end_of_stream=False), body_message(b"", end_of_stream=True)
+    )
     assert kinds(answers) == ["request_headers", "request_body"]
     assert destination_of(answers[0]) == "10.0.0.7:8000"
     assert streamed_body(answers[1:]) == b"abc"

@@ -145,7 +145,9 @@ JSON = st.recursive(
 
 
 @given(
-    st.fixed_dictionaries({"model": st.just("m")}, optional={"messages": JSON, "prompt": JSON, "tools": JSON, "stream": JSON}),
+    st.fixed_dictionaries(
+        {"model": st.just("m")}, optional={"messages": JSON, "prompt": JSON, "tools": JSON, "stream": JSON}
+    ),
     st.sampled_from([CHAT_PATH, TEXT_PATH]),
 )
 def test_any_json_is_read_or_refused_and_never_raises_otherwise(document: dict[str, Any], path: str) -> None:

@@ -9,7 +9,9 @@ from epp_plugins.prefix.hashing import model_seed
 
 CAPACITY = 6
 ENDPOINTS = st.sampled_from(["a", "b", "c"])
-CHAINS = st.lists(st.integers(0, 1), max_size=8).map(lambda path: [hash(tuple(path[: i + 1])) for i in range(len(path))])
+CHAINS = st.lists(st.integers(0, 1), max_size=8).map(
+    lambda path: [hash(tuple(path[: i + 1])) for i in range(len(path))]
+)
 """Chains over a two-letter alphabet, so that they often share beginnings; each hash stands for the path up to it."""
 
 
@@ -95,7 +97,9 @@ def test_chains_agree_exactly_as_far_as_whole_blocks_do(content: bytes, change: 
     same_bytes = next(
         (i for i, (a, b) in enumerate(zip(content, other, strict=False)) if a != b), min(len(content), len(other))
     )
-    shared = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+    )
     assert shared == min(same_bytes // block_bytes, len(ours), len(theirs))
 
 

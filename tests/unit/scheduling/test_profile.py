@@ -84,7 +84,9 @@ def test_whole_prefix_outweighs_a_longer_queue() -> None:
 
 
 def test_totals_are_weighted_sums_in_candidate_order() -> None:
-    profile = Profile("p", [], [WeightedScorer("a", RatesHalf(), 2.0), WeightedScorer("b", RatesHalf(), 4.0)], PicksLast())
+    profile = Profile(
+        "p", [], [WeightedScorer("a", RatesHalf(), 2.0), WeightedScorer("b", RatesHalf(), 4.0)], PicksLast()
+    )
     result = profile.run(make_request(), [make_endpoint("x"), make_endpoint("y")])
     assert result.totals == [3.0, 3.0]
 

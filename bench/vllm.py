@@ -1,0 +1,157 @@
+"""Are the picker's prefix hits real? Two real vLLM servers behind Envoy and the picker say so: ``make e2e-vllm``.
+
+Conversations that share system prompts are sent through Envoy, once with `random-picker` and once with the default
+profile, each with prompts of its own. What the picker believed is read from its log, what was true from vLLM's own
+counters (``vllm:prefix_cache_queries_total`` and ``_hits_total``, in tokens) and from ``usage.cached_tokens``.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from vllm_server import prepare, running_vllm
+
+from epp.demo import StackOptions, running_stack
+from epp.demo.counters import PrefixCounters, prefix_counters
+from epp.demo.stack import MODEL
+
+ROOT = Path(__file__).parents[1]
+VENV = ROOT / ".venv-vllm"
+PORTS = (8201, 8202)
+SYSTEM_PROMPTS = 10
+SYSTEM_PROMPT_WORDS = 150
+CONVERSATIONS = 40
+TURNS = 3
+CLIENTS = 4
+OUTPUT_TOKENS = 8
+WORDS = ("gateway", "replica", "prompt", "answer", "cache", "request", "server", "queue", "block", "system", "short")
+
+
+@dataclass(slots=True)
+class Run:
+    """One profile's run: what the picker believed, what vLLM found."""
+
+    profile: str
+    believed: dict[str, float] = field(default_factory=dict)
+    """Request id -> share of the prompt that the picker took to be cached where it sent it."""
+    usages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    served: Counter[str] = field(default_factory=Counter)
+    counters: PrefixCounters = field(default_factory=lambda: PrefixCounters(0, 0))
+    duration_s: float = 0.0
+
+    @property
+    def believed_ratio(self) -> float:
+        """Share of all prompt tokens that the picker took to be cached."""
+        tokens = {request: usage["prompt_tokens"] for request, usage in self.usages.items()}
+        return sum(self.believed[request] * count for request, count in tokens.items()) / sum(tokens.values())
+
+    @property
+    def agreement(self) -> float:
+        """Share of requests for which belief and truth agree: cached tokens where a hit was expected, else none."""
+        agree = [(self.believed[request] > 0) == (_cached(usage) > 0) for request, usage in self.usages.items()]
+        return sum(agree) / len(agree)
+
+    def note_line(self, line: str) -> None:
+        """Take what the picker believed from a line of its log."""
+        event = json.loads(line)
+        if event["event"] == "request_routed" and event["model"]:
+            self.believed[event["request_id"]] = event["prefix_match_ratio"]
+            self.served[event["endpoint"]] += 1
+
+    def row(self) -> str:
+        """Return the Markdown row."""
+        split = " / ".join(str(count) for _, count in sorted(self.served.items()))
+        return (
+            f"| {self.profile} | {len(self.usages)} | {len(self.errors)} | {split} | {self.believed_ratio:.1%} "
+            f"| {self.counters.hit_ratio:.1%} | {self.agreement:.1%} | {self.duration_s:.1f} s |"
+        )
+
+
+def _cached(usage: dict[str, Any]) -> int:
+    return int((usage["prompt_tokens_details"] or {}).get("cached_tokens") or 0)
+
+
+async def converse(http: aiohttp.ClientSession, url: str, system: str, *, run: Run, name: str) -> None:
+    """Hold one conversation, each turn with all before it."""
+    messages = [{"role": "system", "content": system}]
+    for turn in range(TURNS):
+        messages.append({"role": "user", "content": f"Question {turn} of {name}: why?"})
+        request_id = f"{name}-{turn}"
+        body = {"model": MODEL, "messages": messages, "max_tokens": OUTPUT_TOKENS, "ignore_eos": True}
+        async with http.post(f"{url}/v1/chat/completions", json=body, headers={"x-request-id": request_id}) as response:
+            text = await response.text()
+        if response.status != 200:  # noqa: PLR2004 - OK
+            run.errors.append(f"{request_id}: status {response.status}: {text[:200]}")
+            return
+        answer = json.loads(text)
+        run.usages[request_id] = answer["usage"]
+        messages.append({"role": "assistant", "content": answer["choices"][0]["message"]["content"]})
+
+
+async def drive(url: str, run: Run) -> None:
+    """Hold all conversations, some at a time, in an order that does not depend on the profile."""
+    rng = random.Random(7)  # noqa: S311 - made-up text
+    systems = [" ".join(rng.choice(WORDS) for _ in range(SYSTEM_PROMPT_WORDS)) for _ in range(SYSTEM_PROMPTS)]
+    todo = [(f"{run.profile}-{number}", rng.choice(systems)) for number in range(CONVERSATIONS)]
+
+    async def client(http: aiohttp.ClientSession) -> None:
+        while todo:
+            name, system = todo.pop()
+            # The profile's name stands first, so that the two runs share no cache.
+            await converse(http, url, f"{run.profile}: {system}", run=run, name=name)
+
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        for _ in range(CLIENTS):
+            tasks.create_task(client(http))
+
+
+async def measure(profile: str, servers: list[str]) -> Run:
+    """Run the conversations through Envoy with a profile of ``config/``."""
+    run = Run(profile)
+    flags = ("--config-file", str(ROOT / "config" / f"{profile}.yaml"))
+    options = StackOptions(endpoints=servers, picker_flags=flags, on_picker_line=run.note_line)
+    async with running_stack(options) as stack:
+        before, started = await prefix_counters(servers), time.monotonic()
+        await drive(stack.url, run)
+        run.duration_s = time.monotonic() - started
+        run.counters = await prefix_counters(servers) - before
+    return run
+
+
+async def compare() -> list[Run]:
+    """Start the servers once and run both profiles against them."""
+    vllm, model = prepare(VENV)
+    cores = os.cpu_count() or 1
+    print("starting two vLLM servers; that takes a minute", flush=True)
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(running_vllm(vllm, model, port=port, core=number % cores))
+            for number, port in enumerate(PORTS)
+        ]
+        return [await measure(profile, servers) for profile in ("random", "default")]
+
+
+def main() -> int:
+    """Print the table; 1 when a request failed or the believed hits are not real."""
+    random_run, default_run = asyncio.run(compare())
+    print("\n| profile | requests | errors | served | picker believed | vLLM found | agreement | took |")
+    print("|---|---|---|---|---|---|---|---|")
+    print("\n".join(run.row() for run in (random_run, default_run)))
+    print(*random_run.errors[:5], *default_run.errors[:5], sep="\n")
+    is_real = default_run.counters.hit_ratio > 0.8 * default_run.believed_ratio
+    is_better = default_run.counters.hit_ratio > random_run.counters.hit_ratio
+    return 0 if is_real and is_better and not (random_run.errors or default_run.errors) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

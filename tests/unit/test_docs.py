@@ -1,0 +1,111 @@
+"""What the documentation names exists, and what exists is documented."""
+
+import ast
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import yaml
+
+from epp.config import DEFAULT_CONFIG, check, read_config
+from epp.demo.envoy import BodyMode, envoy_config
+from epp.settings import Settings
+from tests.fakes.picker import assembly_of
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "endpoints.yaml")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+
+
+def first_column(page: str) -> list[str]:
+    """Return the names in backticks that start the rows of a page's tables."""
+    return re.findall(r"^\| `([^`]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
+
+
+def defined_in(file: Path) -> set[str]:
+    """Return the functions of a module, and the methods of its classes as ``Class.method``."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, functions):
+            names.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{child.name}" for child in node.body if isinstance(child, functions)}
+    return names
+
+
+HOPS = re.findall(r"`([\w/]+\.py) : ([\w.]+)`", (ROOT / "docs" / "architecture.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "function"), HOPS)
+def test_architecture_names_functions_that_exist(file: str, function: str) -> None:
+    assert function in defined_in(ROOT / file)
+
+
+def test_architecture_has_the_eight_hops() -> None:
+    assert len(re.findall(r"^\| \d \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)) == 8
+
+
+def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
+    _, metrics = assembly_of()
+    metrics.watch_pool(list, lambda _: None)
+    exported = {
+        family.name + ("_total" if family.type == "counter" else ""): family.type
+        for family in metrics.registry.collect()
+    }
+    rows = re.findall(r"^\| `(epp_\w+)` \| (\w+) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    assert dict(rows) == exported
+
+
+def test_every_flag_is_documented_and_no_other() -> None:
+    flags = [f"--{name.replace('_', '-')}" for name in Settings.__struct_fields__]
+    assert first_column("docs/configuration.md") == flags
+
+
+def test_every_plugin_type_is_documented_and_no_other() -> None:
+    own = {entry.name for entry in entry_points(group="epp.plugins") if entry.value.startswith("epp")}
+    page = (ROOT / "plugins" / "README.md").read_text()
+    table = re.findall(r"^\| `([a-z-]+)` \|", page.partition("\n### ")[0], re.MULTILINE)
+    assert table == sorted(own)
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: str(file.name))
+def test_sample_configuration_loads(file: Path) -> None:
+    config, problems = read_config(file.read_text())
+    assert check(config, problems) == []
+    assert assembly_of(file.read_text())[0].profiles
+
+
+def test_written_out_default_is_the_default() -> None:
+    config, problems = read_config((ROOT / "config" / "default.yaml").read_text())
+    assert problems == []
+    assert config == DEFAULT_CONFIG
+
+
+@pytest.mark.parametrize("mode", list(BodyMode))
+def test_sample_envoy_configuration_is_the_demos(mode: BodyMode) -> None:
+    sample = yaml.safe_load((ROOT / "config" / "envoy" / f"{mode.value}.yaml").read_text())
+    assert sample == envoy_config(port=8080, ext_proc_port=9002, body_mode=mode)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_configurations_in_pages_load(page: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    for text in (block for block in blocks if "EndpointPickerConfig" in block):
+        config, problems = read_config(text)
+        assert check(config, problems) == []
+
+
+def test_every_make_target_in_the_pages_exists() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`make ([a-z0-9-]+)", page.read_text()))
+        assert named <= targets, page
