@@ -42,7 +42,7 @@ class Run:
 
     profile: str
     believed: dict[str, float] = field(default_factory=dict)
-    """Request id -> share of the prompt that the picker took to be cached where it sent it."""
+    """Request id -> share of the prompt that the picker took to be cached where it sent it; empty for `random`."""
     usages: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     served: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class Run:
     @property
     def believed_ratio(self) -> float:
         """Share of all prompt tokens that the picker took to be cached."""
-        tokens = {request: usage["prompt_tokens"] for request, usage in self.usages.items()}
+        tokens: dict[str, int] = {request: usage["prompt_tokens"] for request, usage in self.usages.items()}
         return sum(self.believed[request] * count for request, count in tokens.items()) / sum(tokens.values())
 
     @property
@@ -64,16 +64,18 @@ class Run:
     def note_line(self, line: str) -> None:
         """Take what the picker believed from a line of its log."""
         event = json.loads(line)
-        if event["event"] == "request_routed" and event["model"]:
-            self.believed[event["request_id"]] = event["prefix_match_ratio"]
+        if event["event"] == "request_routed":
             self.served[event["endpoint"]] += 1
+            if event["prefix_match_ratio"] is not None:
+                self.believed[event["request_id"]] = event["prefix_match_ratio"]
 
     def row(self) -> str:
         """Return the Markdown row."""
         split = " / ".join(str(count) for _, count in sorted(self.served.items()))
+        belief = f"{self.believed_ratio:.1%} | {self.agreement:.1%}" if self.believed else "- | -"
         return (
-            f"| {self.profile} | {len(self.usages)} | {len(self.errors)} | {split} | {self.believed_ratio:.1%} "
-            f"| {self.counters.hit_ratio:.1%} | {self.agreement:.1%} | {self.duration_s:.1f} s |"
+            f"| {self.profile} | {len(self.usages)} | {len(self.errors)} | {split} | {self.counters.hit_ratio:.1%} "
+            f"| {belief} | {self.duration_s:.1f} s |"
         )
 
 
@@ -144,7 +146,7 @@ async def compare() -> list[Run]:
 def main() -> int:
     """Print the table; 1 when a request failed or the believed hits are not real."""
     random_run, default_run = asyncio.run(compare())
-    print("\n| profile | requests | errors | served | picker believed | vLLM found | agreement | took |")
+    print("\n| profile | requests | errors | served | vLLM found | picker believed | agreement | took |")
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(run.row() for run in (random_run, default_run)))
     print(*random_run.errors[:5], *default_run.errors[:5], sep="\n")

@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry
 
 from epp.datalayer import Datastore, Scraper
 from epp.datalayer.scraper import MAX_PAGE_BYTES
+from epp.demo.parts import HOST
 from epp.demo.process import free_ports
 from epp.observability import Metrics
 from epp.plugin import Endpoint, EndpointSpec, Load
 from epp.plugin.testing import make_context
 from tests.fakes.picker import value_of
-from tests.fakes.upstream import HOST, Upstream, running_upstreams
+from tests.fakes.upstream import Upstream, running_upstreams
 
 
 class Scraped:

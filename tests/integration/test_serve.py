@@ -16,8 +16,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.base_pb2 import HeaderMap, HeaderValue
+from epp.demo.parts import HOST
 from epp.extproc.tls import self_signed
-from tests.fakes.running import HOST, RunningPicker, running_picker
+from tests.fakes.running import RunningPicker, running_picker
 from tests.fakes.upstream import Upstream, running_upstreams
 
 METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"

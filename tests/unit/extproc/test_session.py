@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,7 +54,8 @@ def destination_of(answer: pb.ProcessingResponse) -> str:
     common = getattr(answer, answer.WhichOneof("response") or "").response
     (header,) = [one.header for one in common.header_mutation.set_headers]
     assert header.key == "x-gateway-destination-endpoint"
-    assert answer.dynamic_metadata["envoy.lb"]["x-gateway-destination-endpoint"] == header.raw_value.decode()
+    metadata = json_format.MessageToDict(answer.dynamic_metadata)
+    assert metadata == {"envoy.lb": {"x-gateway-destination-endpoint": header.raw_value.decode()}}
     assert common.clear_route_cache
     return str(header.raw_value.decode())
 

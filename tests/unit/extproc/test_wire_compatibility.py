@@ -43,7 +43,7 @@ def fill(message: Message, variant: int) -> Message:
         oneof = field.containing_oneof
         if oneof is not None and oneof.fields[variant % len(oneof.fields)] is not field:
             continue
-        set_field(message, field, variant)
+        set_field(message, field, variant)  # type: ignore[arg-type] # the two implementations of one class
     return message
 
 

@@ -11,7 +11,7 @@ PROMPT = b"0123456789abcdef" * 40
 
 
 def producer(**params: int) -> ApproxPrefixCacheProducer:
-    return ApproxPrefixCacheProducer(Params(**params), make_context())  # type: ignore[arg-type]
+    return ApproxPrefixCacheProducer(Params(**params), make_context())
 
 
 def matches(one: ApproxPrefixCacheProducer, *prompts: bytes, model: str = "tiny") -> PrefixMatches | None:
