@@ -32,6 +32,7 @@ async def run_demo(
     echo("starting model servers, picker and Envoy ...")
     async with running_stack(replace(options, on_picker_line=show)) as stack:
         echo(instructions(stack))
+        echo(f"stops after {duration_s:g} s\n" if duration_s is not None else "Ctrl-C stops it\n")
         async with _driving(stack.url if traffic else None, outcomes):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), duration_s)
