@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -14,31 +14,40 @@ import msgspec
 from epp import __version__
 from epp.demo import StackOptions, run_demo
 from epp.demo.envoy import BodyMode
-from epp.demo.process import StartError
+from epp.demo.process import PartError
+from epp.demo.stack import MODEL, MODEL_SERVER_PORTS
 from epp.observability import make_logger
 from epp.observability.logs import adopt_library_logs
 from epp.plugin import ConfigurationError
-from epp.settings import Duration, Settings, field_docs, parse_duration
+from epp.settings import Settings, field_docs, parse_duration
 from epp.simulator import EngineSettings, run_servers
 
 EXIT_BAD_START = 2
 """A wrong flag or configuration, as click itself exits on wrong usage."""
 
-
+T = TypeVar("T")
 _Command = Callable[..., None]
 
 
 class _Duration(click.ParamType[float]):
+    """A Go duration, in seconds."""
+
     name = "duration"
+
+    def __init__(self, *, least_s: float = 0.0) -> None:
+        self._least_s = least_s
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds."""
         if not isinstance(value, str):
             return value
         try:
-            return parse_duration(value)
+            seconds = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if seconds < self._least_s:
+            self.fail(f"`{value}` is too short; the least is {self._least_s:g}s", param, ctx)
+        return seconds
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,21 +70,36 @@ def options_of(struct: type[msgspec.Struct]) -> Callable[[_Command], _Command]:
 
 def _option(field: msgspec.structs.FieldInfo, doc: str) -> Callable[[_Command], _Command]:
     attributes: dict[str, Any] = {"help": doc, "default": field.default, "show_default": True}
-    if field.type is bool:
+    kind, limits = _unwrap(field.type)
+    if kind is bool:
         # As Go spells them: `--flag`, `--flag=true`, `--flag=false`.
         attributes |= {"type": click.BOOL, "is_flag": False, "flag_value": True}
-    elif field.type is Duration:
-        attributes |= {"type": _Duration(), "default": f"{field.default:g}s"}
-    elif field.type is float:
-        attributes |= {"type": click.FLOAT}
-    elif field.type is int:
-        attributes |= {"type": click.INT}
-    elif typing.get_origin(field.type) is tuple:
+    elif kind is float and limits.extra:
+        attributes |= {"type": _Duration(least_s=limits.ge or 0), "default": f"{field.default:g}s"}
+    elif kind is float:
+        attributes |= {"type": click.FloatRange(limits.ge, limits.le)}
+    elif kind is int:
+        attributes |= {"type": click.IntRange(*_whole(limits))}
+    elif typing.get_origin(kind) is tuple:
         attributes |= {"multiple": True, "show_default": False}
-    elif isinstance(field.type, types.UnionType):
+    elif isinstance(kind, types.UnionType):
         attributes |= {"show_default": False}
     names = [f"--{field.name.replace('_', '-')}"] + (["-v"] if field.name == "v" else [])
     return click.option(*names, field.name, **attributes)
+
+
+def _unwrap(kind: Any) -> tuple[Any, msgspec.Meta]:  # noqa: ANN401 - a type form
+    """Return a field's plain type and its constraints."""
+    if typing.get_origin(kind) is typing.Annotated:
+        plain, *metas = typing.get_args(kind)
+        return plain, metas[0]
+    return kind, msgspec.Meta()
+
+
+def _whole(limits: msgspec.Meta) -> tuple[int | None, int | None]:
+    """Return the bounds of an integer field."""
+    least, most = (None if bound is None else int(bound) for bound in (limits.ge, limits.le))
+    return least, most
 
 
 @main.command()
@@ -86,31 +110,32 @@ def serve(**flags: Any) -> None:  # noqa: ANN401 - one for each field of Setting
 
     settings = Settings(**flags)
     if settings.config_file is not None and settings.config_text is not None:
-        message = "--config-file and --config-text exclude each other"
-        raise click.UsageError(message)
+        raise click.UsageError("--config-file and --config-text exclude each other")
     log = make_logger(settings.v)
     adopt_library_logs(log)
     _exit_on_failed_start(lambda: asyncio.run(run(settings, log)))
 
 
-def _exit_on_failed_start(run: Callable[[], None]) -> None:
+def _exit_on_failed_start(run: Callable[[], T]) -> T:
     """Run; when that fails for a reason that a person can mend, print each problem on a line and exit with 2."""
-    failures: list[BaseException] = []
     try:
-        run()
-    except* (ConfigurationError, StartError, OSError) as group:
-        failures.extend(_leaves(group.exceptions))
-    if failures:
-        for failure in failures:
-            for line in str(failure).splitlines():
-                click.echo(f"epp: {line}", err=True)
-        sys.exit(EXIT_BAD_START)
+        return run()
+    except (ConfigurationError, PartError, OSError) as error:
+        failures: list[BaseException] = [error]
+    except BaseExceptionGroup as group:
+        failures = list(_leaves(group))
+        if not all(isinstance(failure, ConfigurationError | PartError | OSError) for failure in failures):
+            raise
+    for failure in failures:
+        for line in str(failure).splitlines():
+            click.echo(f"epp: {line}", err=True)
+    sys.exit(EXIT_BAD_START)
 
 
-def _leaves(exceptions: Iterable[BaseException]) -> Iterable[BaseException]:
-    for exception in exceptions:
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for exception in group.exceptions:
         if isinstance(exception, BaseExceptionGroup):
-            yield from _leaves(exception.exceptions)
+            yield from _leaves(exception)
         else:
             yield exception
 
@@ -119,30 +144,35 @@ def _leaves(exceptions: Iterable[BaseException]) -> Iterable[BaseException]:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check_config(file: Path) -> None:
     """Tell whether FILE is a valid EndpointPickerConfig: exit 0, or 1 after printing every problem."""
-    from epp.app import assemble_text, make_metrics  # noqa: PLC0415 - as in `serve`
+    from epp.checking import profiles_of  # noqa: PLC0415 - plugins are imported when they are asked for
 
     try:
-        assembly = assemble_text(file.read_text(), metrics=make_metrics(), log=make_logger(0, stream=sys.stderr))
-    except (ConfigurationError, UnicodeDecodeError) as error:
+        profiles = profiles_of(file.read_text())
+    except (ConfigurationError, UnicodeDecodeError, OSError) as error:
         for line in str(error).splitlines():
             click.echo(f"{file}: {line}", err=True)
         sys.exit(1)
-    for profile in assembly.profiles:
+    for profile in profiles:
         scorers = ", ".join(f"{one.name} x {one.weight:g}" for one in profile.scorers)
         click.echo(f"{file}: ok: profile {profile.name}: {scorers or 'no scorer'}")
 
 
 @main.command()
-@click.option("--port", multiple=True, type=int, help="Port of a model server; repeatable. [default: 8101 8102 8103]")
+@click.option(
+    "--port",
+    multiple=True,
+    type=click.IntRange(1, 65_535),
+    help="Port of a model server; repeatable.",
+    default=MODEL_SERVER_PORTS,
+    show_default=True,
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--model", default="tiny", show_default=True, help="Model name that the servers answer to.")
+@click.option("--model", default=MODEL, show_default=True, help="Model name that the servers answer to.")
 @options_of(EngineSettings)
 def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> None:
     """Run simulated model servers: the OpenAI API and vLLM's metrics, without a model."""
     engine = EngineSettings(**flags)  # type: ignore[arg-type] # click has converted each to its field's type
-    _exit_on_failed_start(
-        lambda: asyncio.run(run_servers(engine, host=host, ports=port or (8101, 8102, 8103), model=model))
-    )
+    _exit_on_failed_start(lambda: asyncio.run(run_servers(engine, host=host, ports=port, model=model)))
 
 
 @main.command()
@@ -154,17 +184,13 @@ def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> No
     help="How Envoy shows request bodies to the picker.",
 )
 @click.option("--traffic", is_flag=True, help="Send conversations that share prompt beginnings.")
-@click.option("--duration", type=_Duration(), help="Stop after this time, such as 20s. [default: at Ctrl-C]")
+@click.option("--duration", type=_Duration(), help="Stop after this time, such as 20s; at Ctrl-C when left out.")
 @click.option("--config-file", type=click.Path(exists=True, dir_okay=False), help="EndpointPickerConfig of the picker.")
 def demo(body_mode: str, traffic: bool, duration: float | None, config_file: str | None) -> None:  # noqa: FBT001 - click's
     """Run simulated model servers, the picker and a real Envoy on loopback, and show where requests go."""
     picker_flags = ("--config-file", config_file) if config_file else ()
     options = StackOptions(body_mode=BodyMode(body_mode), picker_flags=picker_flags)
-    errors = 0
-
-    def run() -> None:
-        nonlocal errors
-        errors = asyncio.run(run_demo(options, traffic=traffic, duration_s=duration, echo=click.echo))
-
-    _exit_on_failed_start(run)
+    errors = _exit_on_failed_start(
+        lambda: asyncio.run(run_demo(options, traffic=traffic, duration_s=duration, echo=click.echo))
+    )
     sys.exit(1 if errors else 0)

@@ -1,7 +1,7 @@
 """Process settings: one frozen struct, whose fields are the flags of ``epp serve``.
 
-The flag's name is the field's, its help the line under the field. Names, ports and spelling are those of the Go pickers
-(``--secure-serving=false``, ``--v=1``, ``30s``), so that a Deployment written for them starts this one.
+The flag's name is the field's, its help the line under the field, its range the field's constraints. Names, ports and
+spelling are those of the Go pickers (``--secure-serving=false``, ``--v=1``, ``30s``).
 """
 
 import ast
@@ -16,8 +16,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-Duration = Annotated[float, "seconds"]
-"""A time that is written like ``30s`` on the command line."""
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Duration = Annotated[float, msgspec.Meta(ge=0.0, extra={"unit": "s"})]
+"""A time in seconds, written like ``30s`` on the command line."""
+Interval = Annotated[float, msgspec.Meta(ge=0.05, extra={"unit": "s"})]
+"""A `Duration` between two things that are done again and again; as in the Go pickers, no shorter than 50 ms."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,11 +34,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A model server as HOST:PORT; repeatable. Instead of Kubernetes or a discovery plugin."""
     bind_address: str = "0.0.0.0"  # noqa: S104 - a service in a pod is reached from outside of it
     """Address that all three ports listen on."""
-    grpc_port: int = 9002
+    grpc_port: Port = 9002
     """Port of the ext_proc service."""
-    grpc_health_port: int = 9003
+    grpc_health_port: Port = 9003
     """Port of the gRPC health service."""
-    metrics_port: int = 9090
+    metrics_port: Port = 9090
     """Port of /metrics, /healthz and /readyz."""
     secure_serving: bool = True
     """Serve ext_proc over TLS."""
@@ -43,9 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Directory with tls.crt and tls.key; a self-signed certificate is made when left out."""
     drain_timeout: Duration = 30.0
     """How long streams in flight may take to finish after SIGTERM, such as 30s."""
-    refresh_metrics_interval: Duration = 1.0
+    refresh_metrics_interval: Interval = 1.0
     """Time between two scrapes of an endpoint's metrics page, such as 1s."""
-    v: int = 2
+    v: Annotated[int, msgspec.Meta(ge=0)] = 2
     """Log verbosity: 1 leaves requests out, 2 writes a line for each request, 4 adds every decision's scores."""
 
 
@@ -53,8 +56,7 @@ def parse_duration(text: str) -> float:
     """Return seconds of a Go duration such as ``500ms`` or ``1m30s``; raises `ValueError` for anything else."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        message = f"`{text}` is no duration; write it like 30s, 500ms or 1m30s"
-        raise ValueError(message)
+        raise ValueError(f"`{text}` is no duration; write it like 30s, 500ms or 1m30s")
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 

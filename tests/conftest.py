@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-# No test is timed: these machines are shared, and speed belongs in a benchmark.
+# No test is timed: timings vary between machines, and speed belongs in a benchmark.
 settings.register_profile("all", deadline=None)
 settings.load_profile("all")

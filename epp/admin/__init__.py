@@ -1,5 +1,5 @@
 """What operators ask over HTTP: ``/metrics``, ``/healthz``, ``/readyz``."""
 
-from epp.admin.server import AdminServer
+from epp.admin.server import Admin
 
-__all__ = ["AdminServer"]
+__all__ = ["Admin"]

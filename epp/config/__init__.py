@@ -11,7 +11,7 @@ can know, and all of them are reported at once.
 from epp.config.check import check
 from epp.config.decode import decode, did_you_mean
 from epp.config.defaults import DEFAULT_CONFIG
-from epp.config.load import read_config
+from epp.config.load import read_config, read_yaml
 from epp.config.model import EndpointPickerConfig, PluginSpec, ProfilePluginSpec, ProfileSpec
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "decode",
     "did_you_mean",
     "read_config",
+    "read_yaml",
 ]

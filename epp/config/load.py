@@ -1,4 +1,4 @@
-"""Text into an `EndpointPickerConfig`."""
+"""Text into an `EndpointPickerConfig`, and YAML into plain values, strictly."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import yaml
 
 from epp.config.decode import decode
 from epp.config.model import EndpointPickerConfig
-from epp.plugin import Problem
+from epp.plugin import ConfigurationError, Problem
 
 
 def read_config(text: str) -> tuple[EndpointPickerConfig, list[Problem]]:
@@ -14,13 +14,24 @@ def read_config(text: str) -> tuple[EndpointPickerConfig, list[Problem]]:
 
     Text that is no YAML at all gives an empty configuration and the parser's complaint with line and column.
     """
-    try:
-        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
-    except yaml.YAMLError as error:
-        return EndpointPickerConfig(), [Problem("", f"not valid YAML: {_one_line(error)}")]
     problems: list[Problem] = []
+    try:
+        raw = read_yaml(text)
+    except ConfigurationError as error:
+        return EndpointPickerConfig(), error.problems
     config = decode(EndpointPickerConfig, raw, "", problems)
     return config or EndpointPickerConfig(), problems
+
+
+def read_yaml(text: str | bytes) -> Any:  # noqa: ANN401 - whatever is in the file
+    """Return the value of a YAML or JSON document; raises `ConfigurationError` for whatever YAML cannot be read."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derives from SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigurationError([f"not valid YAML: {_one_line(error)}"]) from error
+    except (ValueError, RecursionError, OverflowError) as error:
+        # PyYAML lets errors of its constructors through: a date such as 2024-99-99, or too deep nesting.
+        raise ConfigurationError([f"not valid YAML: {error}"]) from error
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -30,8 +41,8 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key_node, _ in node.value:
             if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
-                message = f"duplicate key `{key_node.value}`"
-                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
+                problem = f"duplicate key `{key_node.value}`"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             if isinstance(key_node, yaml.ScalarNode):
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep=deep)

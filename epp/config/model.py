@@ -13,7 +13,7 @@ API_VERSIONS = ("llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1")
 KIND = "EndpointPickerConfig"
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class _Section(msgspec.Struct, frozen=True, rename="camel"):
     pass
 
 

@@ -42,13 +42,19 @@ class Datastore:
         self._listeners.append(listener)
 
     def replace(self, specs: Sequence[EndpointSpec]) -> None:
-        """Make the pool exactly these; an endpoint whose spec is unchanged keeps its load and readiness."""
+        """Make the pool exactly these.
+
+        An endpoint that keeps its name, address and port is the same one: it keeps its load and readiness, and gets the
+        new labels.
+        """
         old = self._entries
         self._entries = {}
         for spec in specs:
             known = old.get(spec.key)
-            unchanged = known is not None and known.endpoint.spec == spec
-            self._entries[spec.key] = known if known is not None and unchanged else _Entry(Endpoint(spec))
+            if known is None or _place(known.endpoint.spec) != _place(spec):
+                known = _Entry(Endpoint(spec))
+            known.endpoint.spec = spec
+            self._entries[spec.key] = known
         self._endpoints = tuple(entry.endpoint for entry in self._entries.values())
         current = set(self._endpoints)
         gone = [entry.endpoint for entry in old.values() if entry.endpoint not in current]
@@ -109,3 +115,7 @@ class Datastore:
         entry.is_judged = True
         log = self._log.info if ready else self._log.warning
         log("endpoint_ready" if ready else "endpoint_unready", endpoint=endpoint.key, reason=reason)
+
+
+def _place(spec: EndpointSpec) -> tuple[str, int]:
+    return spec.address, spec.port

@@ -4,14 +4,15 @@ A real vLLM page has 50 KB in 600 lines, of which six matter, and it is read abo
 general parser spends milliseconds on what is found here by searching for the names (`bench/micro/exposition.py`).
 """
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from epp.datalayer.mapping import EngineMetrics
 from epp.plugin import Load
 
-_SAMPLE = re.compile(rb'(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]+([^ \t\r\n]+)')
+MAX_VALUE = 1e15
+"""No count of requests or blocks is larger; what claims to be is passed over, so that sums stay finite."""
+_SAMPLE = re.compile(rb'(?:\{((?:[^"}\n]|"(?:[^"\\\n]|\\.)*")*)\})?[ \t]+([^ \t\r\n]+)')
 """What follows a metric's name on its line: labels in braces, then the value; a timestamp may follow and is ignored."""
 _LABEL = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')
 
@@ -20,7 +21,7 @@ def read_load(page: bytes, names: EngineMetrics) -> Load:
     """Return the load that a page tells; ``None`` for each number that it does not.
 
     Data-parallel engines export one series a rank: counts are summed, the cache ratio is their mean. Samples that are
-    not finite or negative are passed over.
+    no sensible count are passed over.
     """
     waiting = _values(page, names.waiting)
     running = _values(page, names.running)
@@ -56,8 +57,8 @@ def _label_sets(page: bytes, names: Sequence[bytes]) -> list[Mapping[bytes, byte
 
 def _integers(label_sets: Sequence[Mapping[bytes, bytes]], label: bytes) -> list[int]:
     """Return the label's values that are positive integers; vLLM writes ``None`` for what it does not know yet."""
-    texts = (labels.get(label, b"") for labels in label_sets)
-    return [int(text) for text in texts if text.isdigit() and int(text) > 0]
+    numbers = (_number(labels.get(label, b"")) for labels in label_sets)
+    return [int(number) for number in numbers if number]
 
 
 def _samples(page: bytes, name: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -75,9 +76,9 @@ _NEWLINE = ord("\n")
 
 
 def _number(text: bytes) -> float | None:
-    """Return a finite number of 0 or more, ``None`` for anything else."""
+    """Return a number from 0 to `MAX_VALUE`, ``None`` for anything else."""
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if 0 <= value <= MAX_VALUE else None

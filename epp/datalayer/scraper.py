@@ -73,7 +73,7 @@ class Scraper:
             try:
                 await self._scrape(endpoint, http)
             except Exception as fault:  # noqa: BLE001 - the top of a supervised loop: logged, counted, tried again
-                self._metrics.scrape_failed(endpoint, "internal")
+                self._fail(endpoint, "internal", repr(fault))
                 self._log.error("scrape_fault", endpoint=endpoint.key, exc_info=fault)
             self._note_first(endpoint)
             await asyncio.sleep(self._interval_s * self._random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO))

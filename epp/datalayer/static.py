@@ -33,8 +33,7 @@ def parse_endpoints(texts: Sequence[str]) -> list[EndpointSpec]:
 def _parse(text: str) -> EndpointSpec:
     host, _, port_text = text.rpartition(":")
     if not host or not port_text.isdigit() or not 1 <= int(port_text) <= _MAX_PORT:
-        message = f"must be HOST:PORT with a port from 1 to {_MAX_PORT}, such as 10.0.0.1:8000 or [::1]:8000"
-        raise ValueError(message)
+        raise ValueError(f"must be HOST:PORT with a port from 1 to {_MAX_PORT}, such as 10.0.0.1:8000 or [::1]:8000")
     return EndpointSpec(name=text, address=_resolve(host.removeprefix("[").removesuffix("]")), port=int(port_text))
 
 
@@ -46,6 +45,5 @@ def _resolve(host: str) -> str:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        message = f"host `{host}` cannot be resolved: {error.strerror or error}"
-        raise ValueError(message) from error
+        raise ValueError(f"host `{host}` cannot be resolved: {error.strerror or error}") from error
     return str(found[0][4][0])

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
@@ -16,8 +15,8 @@ _POLL_S = 0.05
 _KEPT_LINES = 10
 
 
-class StartError(Exception):
-    """A part did not start; the message has the last lines that it printed."""
+class PartError(Exception):
+    """A part did not start, or ended by itself; the message has the last lines that it printed."""
 
 
 class Child:
@@ -27,27 +26,36 @@ class Child:
         self.name = name
         self.process = process
         self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._is_stopping = False
 
     async def wait_until(self, is_up: Callable[[], Awaitable[bool]], *, timeout_s: float = START_S) -> None:
-        """Return when it is up; raises `StartError` when it has ended, or is not up in time."""
-        deadline = time.monotonic() + timeout_s
-        while not await is_up():
-            if self.process.returncode is not None:
-                self._fail(f"ended with exit code {self.process.returncode}")
-            if time.monotonic() > deadline:
-                self._fail(f"is not up after {timeout_s:g} s")
-            await asyncio.sleep(_POLL_S)
+        """Return when it is up; raises `PartError` when it has ended, or is not up in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await is_up():
+                    self.require_alive()
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError as error:
+            raise self._error(f"is not up after {timeout_s:g} s") from error
 
-    async def read_lines(self, on_line: Callable[[str], None]) -> None:
-        """Hand over each line that it prints, until it has ended."""
+    def require_alive(self) -> None:
+        """Raise `PartError` when it has ended with an error and was not stopped by us."""
+        if self.process.returncode and not self._is_stopping:
+            raise self._error(f"ended with exit code {self.process.returncode}")
+
+    async def follow(self, on_line: Callable[[str], None]) -> None:
+        """Hand over each line that it prints, until it has ended; raises `PartError` when that was a crash."""
         assert self.process.stdout is not None  # noqa: S101 - it was asked for
         async for line in self.process.stdout:
             text = line.decode(errors="replace").rstrip()
             self._last_lines.append(text)
             on_line(text)
+        await self.process.wait()
+        self.require_alive()
 
     async def stop(self) -> None:
         """End it, kindly first."""
+        self._is_stopping = True
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
         try:
@@ -56,8 +64,8 @@ class Child:
             self.process.kill()
             await self.process.wait()
 
-    def _fail(self, what: str) -> None:
-        raise StartError("\n".join([f"{self.name} {what}; it printed:", *self._last_lines]))
+    def _error(self, what: str) -> PartError:
+        return PartError("\n".join([f"{self.name} {what}; it printed last:", *self._last_lines]))
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +81,7 @@ async def running_child(
     )
     child = Child(name, process)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(child.read_lines(on_line))
+        tasks.create_task(child.follow(on_line))
         try:
             yield child
         finally:
@@ -114,5 +122,4 @@ def _hold(held: contextlib.ExitStack, host: str, port: int) -> int:
             one.bind((host, candidate))
             bound: int = one.getsockname()[1]
             return bound
-    message = f"no free port on {host}"
-    raise StartError(message)
+    raise PartError(f"no free port on {host}")

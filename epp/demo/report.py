@@ -2,9 +2,11 @@
 
 import json
 import statistics
+from collections import Counter
+from collections.abc import Sequence
 
 from epp.demo.stack import MODEL, Stack
-from epp.demo.traffic import Outcomes
+from epp.demo.traffic import Outcome
 
 _READINESS = ("endpoint_ready", "endpoint_unready")
 
@@ -43,17 +45,18 @@ def decision_line(line: str) -> str | None:
     return None
 
 
-def summary(outcomes: Outcomes, hit_ratio: float) -> str:
+def summary(outcomes: Sequence[Outcome], hit_ratio: float) -> str:
     """Return what happened, for the end of a demo with traffic."""
-    served = ", ".join(f"{pod} {count}" for pod, count in sorted(outcomes.served_by.items()))
-    ttft_ms = sorted(one * 1000 for one in outcomes.ttft_s) or [0.0]
-    p95 = ttft_ms[int(len(ttft_ms) * 0.95) - 1 if len(ttft_ms) > 1 else 0]
-    lines = [
-        "",
-        f"{len(outcomes.ttft_s)} requests, {len(outcomes.errors)} errors",
-        f"served by: {served}",
-        f"time to first byte: median {statistics.median(ttft_ms):.0f} ms, p95 {p95:.0f} ms",
-        f"prompt tokens found in the servers' prefix caches: {hit_ratio:.0%}",
-        *outcomes.errors[:5],
-    ]
-    return "\n".join(lines)
+    good = [outcome for outcome in outcomes if outcome.error is None]
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    served = Counter(outcome.served_by for outcome in good)
+    lines = ["", f"{len(outcomes)} requests, {len(errors)} errors"]
+    if good:
+        first_byte_ms = sorted(outcome.first_byte_s * 1000 for outcome in good)
+        median, p95 = statistics.median(first_byte_ms), first_byte_ms[int(len(first_byte_ms) * 0.95)]
+        lines += [
+            f"served by: {', '.join(f'{pod} {count}' for pod, count in sorted(served.items()))}",
+            f"time to first byte: median {median:.0f} ms, p95 {p95:.0f} ms",
+            f"prompt tokens found in the servers' prefix caches: {hit_ratio:.0%}",
+        ]
+    return "\n".join([*lines, *errors[:5]])

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from epp.demo.counters import prefix_counters
 from epp.demo.report import decision_line, instructions, summary
 from epp.demo.stack import StackOptions, running_stack
-from epp.demo.traffic import Outcomes, drive
+from epp.demo.traffic import Outcome, drive
+from epp.serving import stop_signal
 
 
 async def run_demo(
@@ -17,7 +17,7 @@ async def run_demo(
 ) -> int:
     """Run until Ctrl-C, or for a time; returns the number of requests of our own traffic that failed.
 
-    Raises `StartError` when a part does not start, `ConfigurationError` when there is no Envoy.
+    Raises `PartError` when a part does not start, `ConfigurationError` when there is no Envoy.
     """
 
     def show(line: str) -> None:
@@ -25,10 +25,8 @@ async def run_demo(
         if text is not None:
             echo(text)
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    outcomes = Outcomes()
+    stop = stop_signal()
+    outcomes: list[Outcome] = []
     echo("starting model servers, picker and Envoy ...")
     async with running_stack(replace(options, on_picker_line=show)) as stack:
         echo(instructions(stack))
@@ -39,11 +37,11 @@ async def run_demo(
         if traffic:
             echo(summary(outcomes, (await prefix_counters(stack.model_servers)).hit_ratio))
     echo("stopped")
-    return len(outcomes.errors)
+    return sum(outcome.error is not None for outcome in outcomes)
 
 
 @contextlib.asynccontextmanager
-async def _driving(url: str | None, outcomes: Outcomes) -> AsyncIterator[None]:
+async def _driving(url: str | None, outcomes: list[Outcome]) -> AsyncIterator[None]:
     """Play clients while the context is open."""
     async with asyncio.TaskGroup() as tasks:
         driving = tasks.create_task(drive(url, outcomes)) if url else None

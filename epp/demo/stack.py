@@ -44,7 +44,7 @@ class Stack:
 
 @contextlib.asynccontextmanager
 async def running_stack(options: StackOptions) -> AsyncIterator[Stack]:
-    """Start everything, and stop it in reverse; raises `StartError` with the output of the part that failed."""
+    """Start everything, and stop it in reverse; raises `PartError` with the output of the part that failed."""
     envoy_port, *ports = free_ports(HOST, [ENVOY_PORT, *PICKER_PORTS, *MODEL_SERVER_PORTS])
     picker_ports, server_ports = PickerPorts(*ports[:3]), ports[3:]
     async with contextlib.AsyncExitStack() as parts:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -19,16 +19,17 @@ OUTPUT_TOKENS = 12
 _WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima")
 
 
-@dataclass(slots=True)
-class Outcomes:
-    """What the clients saw."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one request went."""
 
-    ttft_s: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    served_by: dict[str, int] = field(default_factory=dict)
+    served_by: str
+    """The name that the model server gave itself; empty when none answered."""
+    first_byte_s: float
+    error: str | None = None
 
 
-async def drive(url: str, outcomes: Outcomes, *, seed: int = 0) -> None:
+async def drive(url: str, outcomes: list[Outcome], *, seed: int = 0) -> None:
     """Send conversations to ``url`` until cancelled, some clients side by side."""
     rng = random.Random(seed)  # noqa: S311 - made-up text
     prompts = [_text(rng, SYSTEM_PROMPT_WORDS) for _ in range(SYSTEM_PROMPTS)]
@@ -38,34 +39,31 @@ async def drive(url: str, outcomes: Outcomes, *, seed: int = 0) -> None:
 
 
 async def _client(
-    http: aiohttp.ClientSession, url: str, prompts: list[str], *, outcomes: Outcomes, rng: random.Random
+    http: aiohttp.ClientSession, url: str, prompts: list[str], *, outcomes: list[Outcome], rng: random.Random
 ) -> None:
     while True:
         messages = [{"role": "system", "content": rng.choice(prompts)}]
         for _ in range(TURNS):
             messages.append({"role": "user", "content": _text(rng, 30)})
-            answer = await _ask(http, url, messages, outcomes)
-            messages.append({"role": "assistant", "content": answer})
+            outcomes.append(await _ask(http, url, messages))
+            messages.append({"role": "assistant", "content": f"This was answer {len(messages)}."})
             await asyncio.sleep(rng.expovariate(1 / THINK_S))
 
 
-async def _ask(http: aiohttp.ClientSession, url: str, messages: list[dict[str, str]], outcomes: Outcomes) -> str:
-    """Send one streamed request, note how it went, and return the raw answer."""
+async def _ask(http: aiohttp.ClientSession, url: str, messages: list[dict[str, str]]) -> Outcome:
+    """Send one streamed request and return how it went."""
     body = {"model": MODEL, "messages": messages, "max_tokens": OUTPUT_TOKENS, "stream": True}
     started = time.monotonic()
     try:
         async with http.post(f"{url}/v1/chat/completions", json=body) as response:
             first = await response.content.readline()
-            outcomes.ttft_s.append(time.monotonic() - started)
-            rest = await response.read()
+            first_byte_s = time.monotonic() - started
+            text = (first + await response.read()).decode(errors="replace")
     except aiohttp.ClientError as error:
-        outcomes.errors.append(repr(error))
-        return ""
-    if response.status != 200:  # noqa: PLR2004 - OK
-        outcomes.errors.append(f"status {response.status}: {(first + rest).decode(errors='replace')[:200]}")
-    pod = response.headers.get(POD_HEADER, "none")
-    outcomes.served_by[pod] = outcomes.served_by.get(pod, 0) + 1
-    return f"answer {len(first) + len(rest)}"
+        return Outcome("", time.monotonic() - started, repr(error))
+    is_ok = response.status == 200  # noqa: PLR2004 - OK
+    failure = None if is_ok else f"status {response.status}: {text[:200]}"
+    return Outcome(response.headers.get(POD_HEADER, ""), first_byte_s, failure)
 
 
 def _text(rng: random.Random, words: int) -> str:

@@ -19,6 +19,8 @@ def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None) -> l
     allowed = set(subset)
     candidates = [endpoint for endpoint in ready if endpoint.host_port in allowed]
     if not candidates:
-        message = f"none of the {len(ready)} ready endpoints is in the gateway's subset of {len(allowed)}"
-        raise Rejection(DropReason.NO_ENDPOINTS, message)
+        raise Rejection(
+            DropReason.NO_ENDPOINTS,
+            f"none of the {len(ready)} ready endpoints is in the gateway's subset of {len(allowed)}",
+        )
     return candidates

@@ -1,5 +1,6 @@
 """The recipe."""
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from epp.observability.instrument import GuardedObserver, GuardedProducer
 from epp.plugin import Decision, Endpoint, InferenceRequest, ParsedBody, PrefixMatches, Rejection
 from epp.scheduling import Scheduler
 
-REQUEST_ID = "x-request-id"
+LOGGED_CHARACTERS = 200
+"""Clients choose paths and model names; in the log they are cut to this length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class ArrivedRequest:
     """The gateway's subset hint, each ``ip:port``; ``None`` when it gave none."""
 
     @property
+    def path(self) -> str:
+        """Path and query string, empty when there is none."""
+        return self.head.get(":path", "")
+
+    @property
     def is_readable(self) -> bool:
         """Tell whether a parser should look at it: a POST without a body is an error, a GET is not."""
         return bool(self.body) or (self.body is not None and self.head.get(":method") == "POST")
@@ -35,9 +42,10 @@ class ArrivedRequest:
 
 @dataclass(frozen=True, slots=True)
 class RoutedRequest:
-    """A request and where it goes; held until its stream has ended."""
+    """Where a request goes; held until its stream has ended. The prompt is not: answers can take minutes."""
 
-    request: InferenceRequest
+    request_id: str
+    model: str
     decision: Decision
 
 
@@ -73,46 +81,47 @@ class Director:
         What is routed must be given back to `ended` exactly once, when its stream has ended.
         """
         started = self._clock()
+        request_id = arrived.head.get("x-request-id") or str(uuid.uuid4())
         try:
-            request = self._read(arrived)
+            request = self._read(arrived, request_id)
             for producer in self._producers:
                 await producer.produce(request, list_candidates(self._pool(), arrived.subset))
             decision = self._scheduler.schedule(request, list_candidates(self._pool(), arrived.subset))
         except Rejection as rejection:
-            self._note_rejection(arrived, rejection)
+            self._note_rejection(arrived, request_id, rejection)
             raise
         self._observers.on_routed(request, decision)
         self._note_decision(request, decision, self._clock() - started)
-        return RoutedRequest(request, decision)
+        return RoutedRequest(request.id, request.model, decision)
 
     def ended(self, routed: RoutedRequest) -> None:
         """Release what a routed request held: its stream has ended, clean or not."""
-        del routed
         self._metrics.request_ended()
 
-    def _read(self, arrived: ArrivedRequest) -> InferenceRequest:
+    def _read(self, arrived: ArrivedRequest, request_id: str) -> InferenceRequest:
         """Parse the request and count it; a body that cannot be read counts under no model."""
         parsed: ParsedBody | None = None
         try:
             if arrived.is_readable:
-                parsed = self._parsers.parse(arrived.head, arrived.body or b"")
+                parsed = self._parsers.parse(arrived.path, arrived.body or b"")
         finally:
             self._metrics.request_received(parsed.model if parsed else "")
         return InferenceRequest(
-            request_id=arrived.head.get(REQUEST_ID) or str(uuid.uuid4()),
+            request_id=request_id,
             head=arrived.head,
             parsed=parsed,
             body_bytes=len(arrived.body or b""),
         )
 
-    def _note_rejection(self, arrived: ArrivedRequest, rejection: Rejection) -> None:
-        self._metrics.request_rejected(rejection.status, rejection.reason)
+    def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
+        status = rejection.refusal.status
+        self._metrics.request_rejected(status, rejection.reason)
         if self._log_requests:
             self._log.info(
                 "request_rejected",
-                request_id=arrived.head.get(REQUEST_ID, ""),
-                path=arrived.head.get(":path", ""),
-                status=rejection.status,
+                request_id=request_id,
+                path=arrived.path[:LOGGED_CHARACTERS],
+                status=status,
                 reason=rejection.reason,
                 message=rejection.message,
             )
@@ -125,12 +134,12 @@ class Director:
             self._log.info(
                 "request_routed",
                 request_id=request.id,
-                path=request.head.get(":path", ""),
-                model=request.model,
+                path=request.head.get(":path", "")[:LOGGED_CHARACTERS],
+                model=request.model[:LOGGED_CHARACTERS],
                 endpoint=decision.primary.key,
                 prefix_match_ratio=None if ratio is None else round(ratio, 3),
                 decision_ms=round(duration_s * 1000, 3),
             )
-        if self._log.is_enabled_for(10):
+        if self._log.is_enabled_for(logging.DEBUG):
             for result in decision.results.values():
                 self._log.debug("decision", request_id=request.id, profile=result.profile, scores=result.table())

@@ -16,12 +16,12 @@ class ParserTable:
                 by_suffix.setdefault("/" + suffix.strip("/"), parser)
         self._by_suffix: Mapping[str, GuardedParser] = dict(sorted(by_suffix.items(), key=lambda item: -len(item[0])))
 
-    def parse(self, head: Mapping[str, str], body: bytes) -> ParsedBody | None:
+    def parse(self, path: str, body: bytes) -> ParsedBody | None:
         """Return what the body says, or ``None`` when no parser claims the path; raises the parser's `Rejection`.
 
         The query string and a trailing slash do not count.
         """
-        path = head.get(":path", "").partition("?")[0].rstrip("/")
+        path = path.partition("?")[0].rstrip("/")
         for suffix, parser in self._by_suffix.items():
             if path.endswith(suffix):
                 return parser.parse(path, body)

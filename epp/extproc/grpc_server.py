@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
 from epp.director import ArrivedRequest, Director, RoutedRequest
-from epp.extproc.session import RequestComplete, Session
+from epp.extproc.session import Session
 from epp.observability import Metrics
 from epp.plugin import Rejection
 
@@ -82,15 +82,15 @@ class _Conversation:
             message = await self._stream.read()
             if message is grpc.aio.EOF:
                 return
-            event = self._session.receive(message)
-            if event is not None:
-                await self._act(event)
+            request = self._session.receive(message)
+            if request is not None:
+                await self._decide(request)
             for answer in self._session.take_answers():
                 await self._stream.write(answer)
 
-    async def _act(self, event: RequestComplete) -> None:
+    async def _decide(self, request: ArrivedRequest) -> None:
         try:
-            self._routed = await self._director.route(ArrivedRequest(event.head, event.body, event.subset))
+            self._routed = await self._director.route(request)
         except Rejection as rejection:
             self._session.reject(rejection)
         else:
@@ -111,8 +111,7 @@ async def start_listening(server: grpc.aio.Server, address: str, credentials: gr
         else:
             server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        message = f"cannot listen on {address}: the address is in use or not ours"
-        raise OSError(message) from error
+        raise OSError(f"cannot listen on {address}: the address is in use or not ours") from error
     await server.start()
 
 

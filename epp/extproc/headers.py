@@ -1,6 +1,4 @@
-"""Header and metadata names of the Endpoint Picker Protocol, current and old spelling in one place."""
-
-from epp.plugin import DropReason
+"""Header and metadata names of the Endpoint Picker Protocol; control headers in their current and old spelling."""
 
 DESTINATION = "x-gateway-destination-endpoint"
 """Where the request should go: ``ip:port[,ip:port...]``, as request header and in the metadata below."""
@@ -24,6 +22,3 @@ CONTROL_HEADERS = (
 
 `DESTINATION` is not among them because it is overwritten.
 """
-
-RETRY_AFTER_S = {DropReason.NO_ENDPOINTS: 1, DropReason.SATURATED: 1}
-"""What ``retry-after`` says on a rejection that is worth a retry."""

@@ -13,7 +13,6 @@ from epp.extproc.headers import (
     DESTINATION,
     DESTINATION_NAMESPACE,
     DROP_REASON,
-    RETRY_AFTER_S,
 )
 from epp.plugin import Rejection
 
@@ -54,17 +53,16 @@ def stream_response_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.Pro
 
 def reject(rejection: Rejection) -> pb.ProcessingResponse:
     """Answer the client in place of a model server, in the error shape of the OpenAI API."""
-    body = {"error": {"message": rejection.message, "type": _error_type(rejection.status), "code": rejection.status}}
-    if rejection.param is not None:
-        body["error"]["param"] = rejection.param
+    refusal = rejection.refusal
+    error = {"message": rejection.message, "type": refusal.error_type, "code": refusal.status, "param": rejection.param}
     headers = [("content-type", "application/json"), (DROP_REASON, rejection.reason.value)]
-    if rejection.reason in RETRY_AFTER_S:
-        headers.append(("retry-after", str(RETRY_AFTER_S[rejection.reason])))
+    if refusal.retry_after_s is not None:
+        headers.append(("retry-after", str(refusal.retry_after_s)))
     return pb.ProcessingResponse(
         immediate_response=pb.ImmediateResponse(
-            status=HttpStatus(code=rejection.status),  # type: ignore[arg-type] # an open enum
+            status=HttpStatus(code=refusal.status),  # type: ignore[arg-type] # an open enum
             headers=pb.HeaderMutation(set_headers=[_overwrite(name, value) for name, value in headers]),
-            body=msgspec.json.encode(body),
+            body=msgspec.json.encode({"error": error}),
             details=rejection.reason.value,
         )
     )
@@ -98,14 +96,3 @@ def _chunks(body: bytes) -> Iterator[tuple[bytes, bool]]:
     starts: Sequence[int] = range(0, len(body), MAX_CHUNK_BYTES) or (0,)
     for start in starts:
         yield body[start : start + MAX_CHUNK_BYTES], start == starts[-1]
-
-
-def _error_type(status: int) -> str:
-    """Return the OpenAI API's name for a class of errors."""
-    match status:
-        case 429:
-            return "rate_limit_error"
-        case 503:
-            return "service_unavailable_error"
-        case _:
-            return "invalid_request_error"

@@ -9,27 +9,20 @@ that the Endpoint Picker Protocol demands, full duplex.
 """
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.processing_mode_pb2 import ProcessingMode
+from epp.director import ArrivedRequest
 from epp.extproc import messages
 from epp.extproc.headers import SUBSET, SUBSET_NAMESPACE
-from epp.plugin import Decision, Rejection
+from epp.plugin import Decision, DropReason, Rejection
 
 _BUFFERED_MODES = (ProcessingMode.BUFFERED, ProcessingMode.BUFFERED_PARTIAL)
 _HEAD_ONLY_MODES = (ProcessingMode.NONE, ProcessingMode.STREAMED)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestComplete:
-    """The request is known as far as it will be: answer it with `Session.route` or `Session.reject`."""
-
-    head: Mapping[str, str]
-    body: bytes | None
-    """``None``: the gateway does not show bodies before it wants the decision."""
-    subset: tuple[str, ...] | None
+_UNROUTABLE_TRAILERS = Rejection(
+    DropReason.BAD_REQUEST, "a request with trailers and no body cannot be routed while the gateway buffers bodies"
+)
+"""By then its headers are answered, and trailers are all that could still be changed."""
 
 
 class _Phase(enum.Enum):
@@ -51,11 +44,15 @@ class Session:
         self._head: dict[str, str] = {}
         self._body: list[bytes] = []
         self._subset: tuple[str, ...] | None = None
+        self._is_head_answered = False
         self._has_streamed_body = False
         self._has_trailers = False
 
-    def receive(self, message: pb.ProcessingRequest) -> RequestComplete | None:
-        """Take one message in; returns an event when the request became complete by it."""
+    def receive(self, message: pb.ProcessingRequest) -> ArrivedRequest | None:
+        """Take one message in; returns the request when it became complete by it.
+
+        It is known then as far as it will be, and wants `route` or `reject`.
+        """
         if self._phase is _Phase.REJECTED:
             return None
         self._note_hints(message)
@@ -79,17 +76,19 @@ class Session:
     def route(self, decision: Decision) -> None:
         """Answer the complete request with where it goes."""
         self._phase = _Phase.ANSWERED
+        body, self._body = self._body, []
         destination = ",".join(endpoint.host_port for endpoint in decision.endpoints)
-        if self._request_mode in _BUFFERED_MODES and self._body:
+        if not self._is_head_answered:
+            self._answers.append(messages.route_by_headers(destination))
+        elif body:
             self._answers.append(messages.route_by_body(destination))
+        else:
+            self.reject(_UNROUTABLE_TRAILERS)
             return
-        self._answers.append(messages.route_by_headers(destination))
         if self._has_streamed_body:
-            body = b"".join(self._body)
-            self._answers.extend(messages.stream_request_body(body, end_of_stream=not self._has_trailers))
+            self._answers.extend(messages.stream_request_body(b"".join(body), end_of_stream=not self._has_trailers))
         if self._has_trailers:
             self._answer_request_trailers()
-        self._body.clear()
 
     def reject(self, rejection: Rejection) -> None:
         """Answer the complete request in place of a model server; the conversation is over with it."""
@@ -110,7 +109,9 @@ class Session:
             hint = _subset_hint(message)
             self._subset = self._subset if hint is None else hint
 
-    def _receive_request_headers(self, headers: pb.HttpHeaders) -> RequestComplete | None:
+    def _receive_request_headers(self, headers: pb.HttpHeaders) -> ArrivedRequest | None:
+        if self._phase is not _Phase.HEAD:
+            return None
         self._head = {
             header.key.lower(): header.raw_value.decode(errors="replace") if header.raw_value else header.value
             for header in headers.headers.headers
@@ -124,13 +125,12 @@ class Session:
         if self._request_mode in _BUFFERED_MODES:
             # A buffering gateway sends the body only after this answer.
             self._answers.append(messages.continue_request_headers())
+            self._is_head_answered = True
         return None
 
-    def _receive_request_body(self, body: pb.HttpBody) -> RequestComplete | None:
+    def _receive_request_body(self, body: pb.HttpBody) -> ArrivedRequest | None:
         if self._phase is not _Phase.BODY:
-            # In full duplex, Envoy 1.35 and later can send the end of stream twice: what follows the first is noise.
-            if self._request_mode not in {ProcessingMode.FULL_DUPLEX_STREAMED, *_BUFFERED_MODES}:
-                self._answers.append(pb.ProcessingResponse(request_body=pb.BodyResponse()))
+            self._pass_on_late_body(body)
             return None
         self._body.append(body.body)
         if self._request_mode in _BUFFERED_MODES:
@@ -139,9 +139,21 @@ class Session:
         self._has_streamed_body = True
         return self._complete(b"".join(self._body)) if body.end_of_stream else None
 
-    def _receive_request_trailers(self) -> RequestComplete | None:
+    def _pass_on_late_body(self, body: pb.HttpBody) -> None:
+        """Answer a piece of body that comes after the decision."""
+        match self._request_mode:
+            case ProcessingMode.STREAMED:
+                self._answers.append(pb.ProcessingResponse(request_body=pb.BodyResponse()))
+            case ProcessingMode.NONE:
+                # The hint was wrong: this gateway streams its bodies, and an answer without the chunk would eat it.
+                self._answers.extend(messages.stream_request_body(body.body, end_of_stream=body.end_of_stream))
+            case _:
+                # Envoy 1.35 and later can send the end of a streamed body twice: what follows the first is noise.
+                pass
+
+    def _receive_request_trailers(self) -> ArrivedRequest | None:
         if self._phase is _Phase.BODY:
-            # Trailers end a streamed body in place of its end of stream; they are answered after the body.
+            # Trailers end a body in place of its end of stream; they are answered after it.
             self._has_trailers = True
             return self._complete(b"".join(self._body))
         self._answer_request_trailers()
@@ -157,9 +169,9 @@ class Session:
         else:
             self._answers.append(pb.ProcessingResponse(response_body=pb.BodyResponse()))
 
-    def _complete(self, body: bytes | None) -> RequestComplete:
+    def _complete(self, body: bytes | None) -> ArrivedRequest:
         self._phase = _Phase.DECIDING
-        return RequestComplete(self._head, body, self._subset)
+        return ArrivedRequest(self._head, body, self._subset)
 
 
 def _subset_hint(message: pb.ProcessingRequest) -> tuple[str, ...] | None:

@@ -50,8 +50,9 @@ def _from_directory(directory: Path) -> tuple[bytes, bytes]:
         certificate = (directory / "tls.crt").read_bytes()
         key = (directory / "tls.key").read_bytes()
     except OSError as error:
-        message = f"--cert-path {directory}: cannot read {error.filename}: {error.strerror}"
-        raise ConfigurationError([message]) from error
+        raise ConfigurationError(
+            [f"--cert-path {directory}: cannot read {error.filename}: {error.strerror}"]
+        ) from error
     _require_pair(directory, key, certificate)
     return key, certificate
 

@@ -2,21 +2,26 @@
 
 A plugin is other people's code on the path of every request. Whatever it does - raise, return too few numbers, pick an
 endpoint that is no candidate - the request goes on without it, and the failure is logged and counted under its name.
-A `Rejection` is no failure: that is how a plugin refuses a request.
+What a plugin returns is checked and copied inside the guard, so nothing odd gets past it. A `Rejection` is no failure
+at the points where a plugin may refuse a request: parser, producer, filter.
 """
 
 import asyncio
+import enum
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import ParamSpec, TypeVar
+from typing import Final, Literal, ParamSpec, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from epp.observability.metrics import Metrics
 from epp.plugin import (
+    ConfigurationError,
     Decision,
+    Discovery,
     Endpoint,
     EndpointRemovedObserver,
+    EndpointSpec,
     Filter,
     InferenceRequest,
     ParsedBody,
@@ -33,6 +38,19 @@ from epp.plugin import (
 T = TypeVar("T")
 P = ParamSpec("P")
 
+MAY_REFUSE = frozenset({"parse", "produce", "filter"})
+DISCOVERY_RETRY_S = 5.0
+"""Pause before a discovery that failed is started again."""
+
+
+class Outcome(enum.Enum):
+    """What a guarded call gives in place of a result."""
+
+    FAILED = enum.auto()
+
+
+FAILED: Final = Outcome.FAILED
+
 
 class PluginFaultError(ValueError):
     """A plugin returned something that its extension point does not allow."""
@@ -46,29 +64,34 @@ class Guard:
         self._metrics = metrics
         self._log = log.bind(plugin=plugin)
 
-    def attempt(self, point: str, fallback: T, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what ``call`` returns, or ``fallback`` after noting its failure at the extension point."""
+    def attempt(
+        self, point: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T | Literal[Outcome.FAILED]:
+        """Return what ``call`` returns, or `FAILED` after noting its failure at the extension point."""
         try:
             return call(*args, **kwargs)
-        except Rejection:
-            raise
         except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
-            self._report(point, failure)
-            return fallback
+            self._contain(point, failure)
+            return FAILED
 
     async def attempt_until(self, point: str, deadline_s: float, pending: Awaitable[None]) -> None:
         """Await ``pending``; note its failure, or that it was not done in time."""
         try:
             async with asyncio.timeout(deadline_s):
                 await pending
-        except Rejection:
-            raise
         except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
-            self._report(point, failure)
+            self._contain(point, failure)
 
-    def _report(self, point: str, failure: Exception) -> None:
+    def report(self, point: str, failure: Exception) -> None:
+        """Log and count a failure at an extension point."""
         self._metrics.plugin_failed(self.plugin, point)
         self._log.error("plugin_failed", point=point, error=repr(failure), exc_info=failure)
+
+    def _contain(self, point: str, failure: Exception) -> None:
+        """Note a failure; raise it again where it is a refusal that this point allows."""
+        if isinstance(failure, Rejection) and point in MAY_REFUSE:
+            raise failure
+        self.report(point, failure)
 
 
 class GuardedFilter:
@@ -80,12 +103,11 @@ class GuardedFilter:
 
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return what the plugin keeps."""
-        return self._guard.attempt("filter", candidates, self._kept, request, candidates)
+        kept = self._guard.attempt("filter", self._kept, request, candidates)
+        return candidates if kept is FAILED else kept
 
     def _kept(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        kept = self._filter(request, candidates)
-        _require_candidates(kept, candidates)
-        return kept
+        return _checked(self._filter(request, candidates), candidates)
 
 
 class GuardedScorer:
@@ -97,14 +119,14 @@ class GuardedScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
         """Return the plugin's ratings; what is not a number counts as 0."""
-        return self._guard.attempt("score", [0.0] * len(candidates), self._clamped, request, candidates)
+        scores = self._guard.attempt("score", self._clamped, request, candidates)
+        return [0.0] * len(candidates) if scores is FAILED else scores
 
     def _clamped(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
-        raw = self._score(request, candidates)
-        if len(raw) != len(candidates):
-            message = f"returned {len(raw)} scores for {len(candidates)} candidates"
-            raise PluginFaultError(message)
-        return [(min(score, 1.0) if score > 0.0 else 0.0) for score in raw]
+        scores = [(min(score, 1.0) if score > 0.0 else 0.0) for score in self._score(request, candidates)]
+        if len(scores) != len(candidates):
+            raise PluginFaultError(f"returned {len(scores)} scores for {len(candidates)} candidates")
+        return scores
 
 
 class GuardedPicker:
@@ -118,17 +140,15 @@ class GuardedPicker:
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
         """Return the plugin's choice."""
-        best = max(range(len(candidates)), key=totals.__getitem__)
-        return self._guard.attempt("pick", [candidates[best]], self._picked, request, candidates, totals)
+        picked = self._guard.attempt("pick", self._picked, request, candidates, totals)
+        return [candidates[max(range(len(candidates)), key=totals.__getitem__)]] if picked is FAILED else picked
 
     def _picked(
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
-        picked = self._pick(request, candidates, totals)
-        _require_candidates(picked, candidates)
+        picked = _checked(self._pick(request, candidates, totals), candidates)
         if not picked:
-            message = "picked nothing"
-            raise PluginFaultError(message)
+            raise PluginFaultError("picked nothing")
         return picked
 
 
@@ -142,23 +162,28 @@ class GuardedProfileHandler:
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
-        """Return the profiles that the plugin wants to run next; the first one if it wants none at all."""
-        fallback = () if results else profiles[:1]
-        selected = self._guard.attempt("select", fallback, self._handler.select, request, profiles, results)
-        known = [name for name in selected if name in profiles]
-        return known or fallback
+        """Return the profiles that the plugin wants to run next; the first one if it never wants any."""
+        selected = self._guard.attempt("select", self._selected, request, profiles, results)
+        if selected is not FAILED and (selected or results):
+            return selected
+        return () if results else profiles[:1]
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         """Return the plugin's decision."""
-        first = next(iter(results.values()))
-        return self._guard.attempt("decide", Decision(first.picked, results), self._decided, request, results)
+        decision = self._guard.attempt("decide", self._decided, request, results)
+        if decision is not FAILED:
+            return decision
+        return Decision(endpoints=next(iter(results.values())).picked, results=results)
+
+    def _selected(
+        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
+    ) -> Sequence[str]:
+        return [name for name in self._handler.select(request, profiles, results) if name in profiles]
 
     def _decided(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         decision = self._handler.decide(request, results)
-        if not decision.endpoints:
-            message = "decided for no endpoint"
-            raise PluginFaultError(message)
-        return decision
+        candidates = [endpoint for result in results.values() for endpoint in result.candidates]
+        return Decision(endpoints=_checked(decision.endpoints, candidates), results=results)
 
 
 class GuardedProducer:
@@ -170,8 +195,8 @@ class GuardedProducer:
         self._deadline_s = deadline_s
 
     async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
-        """Let the plugin attach its attributes."""
-        pending = self._guard.attempt("produce", None, self._produce, request, candidates)
+        """Let the plugin attach its attributes; its `Rejection` passes."""
+        pending = self._guard.attempt("produce", self._produce, request, candidates)
         if inspect.isawaitable(pending):
             await self._guard.attempt_until("produce", self._deadline_s, pending)
 
@@ -186,7 +211,14 @@ class GuardedParser:
 
     def parse(self, path: str, body: bytes) -> ParsedBody | None:
         """Return what the plugin read; its `Rejection` passes."""
-        return self._guard.attempt("parse", None, self._parse, path, body)
+        parsed = self._guard.attempt("parse", self._parsed, path, body)
+        return None if parsed is FAILED else parsed
+
+    def _parsed(self, path: str, body: bytes) -> ParsedBody:
+        parsed = self._parse(path, body)
+        if not isinstance(parsed, ParsedBody):
+            raise PluginFaultError(f"returned {type(parsed).__name__} in place of ParsedBody")
+        return parsed
 
 
 class GuardedObserver:
@@ -204,16 +236,56 @@ class GuardedObserver:
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
         """Tell of a decision."""
         for guard, observer in self._routed:
-            guard.attempt("on_routed", None, observer.on_routed, request, decision)
+            guard.attempt("on_routed", observer.on_routed, request, decision)
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Tell that an endpoint left the pool."""
         for guard, observer in self._removed:
-            guard.attempt("on_endpoint_removed", None, observer.on_endpoint_removed, endpoint)
+            guard.attempt("on_endpoint_removed", observer.on_endpoint_removed, endpoint)
 
 
-def _require_candidates(endpoints: Sequence[Endpoint], candidates: Sequence[Endpoint]) -> None:
-    strangers = set(endpoints).difference(candidates)
+class GuardedDiscovery:
+    """A discovery that is started again when it fails; the last good pool stays meanwhile."""
+
+    def __init__(self, guard: Guard, one: Discovery) -> None:
+        self._guard = guard
+        self._watch = one.watch
+        self._has_published = False
+
+    async def run(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> None:
+        """Publish the pool and its changes; return when the source can never change.
+
+        Raises `ConfigurationError` when it fails before it has published anything: there is no pool to go on with.
+        """
+
+        def note(specs: Sequence[EndpointSpec]) -> None:
+            self._has_published = True
+            publish(specs)
+
+        is_done = await self._is_done(note)
+        while not is_done:
+            await asyncio.sleep(DISCOVERY_RETRY_S)
+            is_done = await self._is_done(note)
+        if not self._has_published:
+            raise ConfigurationError([f"discovery `{self._guard.plugin}` ended without naming a pool"])
+
+    async def _is_done(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> bool:
+        try:
+            await self._watch(publish)
+        except Exception as failure:
+            if not self._has_published:
+                if isinstance(failure, ConfigurationError):
+                    raise
+                raise ConfigurationError([f"discovery `{self._guard.plugin}` failed: {failure!r}"]) from failure
+            self._guard.report("watch", failure)
+            return False
+        return True
+
+
+def _checked(endpoints: Sequence[Endpoint], candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    """Return the endpoints as a list; raises `PluginFaultError` for one that is no candidate."""
+    listed = list(endpoints)
+    strangers = set(listed).difference(candidates)
     if strangers:
-        message = f"returned {sorted(map(repr, strangers))}, which are no candidates"
-        raise PluginFaultError(message)
+        raise PluginFaultError(f"returned {sorted(map(repr, strangers))}, which are no candidates")
+    return listed

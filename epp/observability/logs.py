@@ -12,11 +12,14 @@ REQUEST_VERBOSITY = 2
 """From here on one line is written for each request; ``--v=1`` keeps quiet about them."""
 
 
-def make_logger(verbosity: int, *, stream: TextIO = sys.stdout) -> FilteringBoundLogger:
-    """Return a bound logger at a verbosity of the Go pickers: 1 without requests, 2 a line a request, 4 debug."""
+def make_logger(verbosity: int, *, stream: TextIO | None = None) -> FilteringBoundLogger:
+    """Return a bound logger at a verbosity of the Go pickers: 1 without requests, 2 a line a request, 4 debug.
+
+    Writes to standard output unless it is given another stream.
+    """
     level = logging.DEBUG if verbosity >= DEBUG_VERBOSITY else logging.INFO
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.PrintLogger(stream or sys.stdout),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -13,6 +13,8 @@ from epp.plugin import Endpoint
 
 MAX_MODELS = 1000
 """Distinct ``model`` label values; clients choose model names, so further ones count as ``other``."""
+MAX_MODEL_CHARACTERS = 128
+"""Longer names count as ``other`` too."""
 _DECISION_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _RATIO_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -56,9 +58,10 @@ class Metrics:
         """Count a request; ``model`` is empty when none was named."""
         counter = self._models.get(model)
         if counter is None:
-            label = model if len(self._models) < MAX_MODELS else "other"
+            fits = len(self._models) < MAX_MODELS and len(model) <= MAX_MODEL_CHARACTERS
+            label = model if fits else "other"
             counter = self._requests.labels(label)
-            if label == model:
+            if fits:
                 self._models[model] = counter
         counter.inc()
 

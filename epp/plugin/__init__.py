@@ -19,14 +19,19 @@ with `PluginContext` receives the clock, the random numbers and the logger. Both
 `epp.plugin.lifecycle` those around it (parser, producer, observers, discovery), `epp.plugin.attributes` the typed
 values that producers attach to a request. `epp.plugin.testing` builds endpoints and requests for an author's tests.
 
+The names of these methods belong to the picker: a class that has all methods of a protocol is that kind of plugin,
+so give helpers other names, or a leading underscore.
+
 A plugin that raises is contained: the failure is logged and counted under its name and the request goes on without it.
+To refuse a request on purpose, a filter, producer or parser raises `Rejection`.
 """
 
 from epp.plugin.attributes import Attribute, PrefixMatches
 from epp.plugin.context import PluginContext
 from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
-from epp.plugin.errors import ConfigurationError, DropReason, Problem, Rejection
+from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
 from epp.plugin.lifecycle import Discovery, EndpointRemovedObserver, Parser, Producer, RoutedObserver
+from epp.plugin.metrics import PluginMetrics
 from epp.plugin.params import PluginParams
 from epp.plugin.request import InferenceRequest, ParsedBody
 from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
@@ -47,12 +52,14 @@ __all__ = [
     "Parser",
     "Picker",
     "PluginContext",
+    "PluginMetrics",
     "PluginParams",
     "PrefixMatches",
     "Problem",
     "Producer",
     "ProfileHandler",
     "ProfileResult",
+    "Refusal",
     "Rejection",
     "RoutedObserver",
     "ScoreColumn",

@@ -1,7 +1,8 @@
 """Typed values that producers attach to a request, for scorers and filters to read.
 
-A plugin that reads one declares it: ``consumes = (PrefixMatches,)``; a producer declares ``produces``. When nothing
-in the configuration produces what a plugin consumes, the attribute's default producer is added.
+A plugin that reads one declares it in a class attribute ``consumes``, such as ``(PrefixMatches,)``; a producer declares
+``produces``. Each kind of attribute has at most one producer. When the configuration has none for what a plugin
+consumes, the attribute's default producer is added.
 """
 
 from collections.abc import Mapping
@@ -14,15 +15,15 @@ from epp.plugin.endpoint import Endpoint
 class Attribute:
     """A kind of value that one producer makes and other plugins read."""
 
-    default_producer: ClassVar[str]
-    """Plugin type that is added when a consumer is configured and no producer is."""
+    default_producer: ClassVar[str | None] = None
+    """Plugin type that is added when a consumer is configured and no producer is; ``None``: there is none to add."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixMatches(Attribute):
     """How much of the request's prompt each endpoint is believed to have in its prefix cache."""
 
-    default_producer: ClassVar[str] = "approx-prefix-cache-producer"
+    default_producer: ClassVar[str | None] = "approx-prefix-cache-producer"
 
     matched_blocks: Mapping[Endpoint, int]
     """Blocks matched from the start of the prompt without a gap; an endpoint without a match is absent."""

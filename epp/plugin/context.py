@@ -4,8 +4,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
+
+from epp.plugin.metrics import PluginMetrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,5 +21,5 @@ class PluginContext:
     """Seeded in tests and replays."""
     log: FilteringBoundLogger
     """Bound to the plugin's name."""
-    metrics: CollectorRegistry
+    metrics: PluginMetrics
     """Where a plugin's own metrics go."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSpec:
-    """Who an endpoint is, as a discovery source gives it. Two equal specs are the same endpoint."""
+    """Who an endpoint is, as a discovery source gives it. With the same name, address and port it is the same one."""
 
     name: str
     namespace: str = "default"

@@ -13,7 +13,21 @@ class DropReason(enum.StrEnum):
     SATURATED = "rejected-saturated"
 
 
-_STATUS = {DropReason.BAD_REQUEST: 400, DropReason.NO_ENDPOINTS: 503, DropReason.SATURATED: 429}
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a client is told for a drop reason, beside the message."""
+
+    status: int
+    error_type: str
+    """The OpenAI API's name for this class of errors."""
+    retry_after_s: int | None = None
+
+
+REFUSALS = {
+    DropReason.BAD_REQUEST: Refusal(400, "invalid_request_error"),
+    DropReason.NO_ENDPOINTS: Refusal(503, "service_unavailable_error", retry_after_s=1),
+    DropReason.SATURATED: Refusal(429, "rate_limit_error", retry_after_s=1),
+}
 
 
 class Rejection(Exception):  # noqa: N818 - the glossary's word; it is a refusal, not a malfunction
@@ -27,9 +41,9 @@ class Rejection(Exception):  # noqa: N818 - the glossary's word; it is a refusal
         """Path of the offending part of the body, such as ``messages[1].content``."""
 
     @property
-    def status(self) -> int:
-        """The HTTP status that goes to the client."""
-        return _STATUS[self.reason]
+    def refusal(self) -> Refusal:
+        """What the client is told beside the message: HTTP status, error type, when to retry."""
+        return REFUSALS[self.reason]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from epp.plugin.scheduling import Decision
 class Parser(Protocol):
     """Reads request bodies of one API."""
 
-    paths: Sequence[str]
-    """Path suffixes that it claims, such as ``chat/completions``; the longest suffix of all parsers wins."""
+    @property
+    def paths(self) -> Sequence[str]:
+        """Path suffixes that it claims, such as ``chat/completions``; the longest suffix of all parsers wins."""
+        ...
 
     def parse(self, path: str, body: bytes) -> ParsedBody:
         """Return what the body says; raises `Rejection` (400) with what is wrong and where."""
@@ -23,7 +25,10 @@ class Producer(Protocol):
     """Computes attributes before scheduling."""
 
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Awaitable[None] | None:
-        """Attach attributes to the request; an awaitable is awaited until the deadline, then left out."""
+        """Attach attributes to the request; an awaitable is awaited until the deadline, then left out.
+
+        May refuse the request with a `Rejection`.
+        """
         ...
 
 
@@ -31,7 +36,7 @@ class RoutedObserver(Protocol):
     """Is told of every decision, before the answer goes out."""
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
-        """Take note; cannot change the decision."""
+        """Take note; cannot change the decision, nor refuse it."""
         ...
 
 
@@ -46,10 +51,10 @@ class EndpointRemovedObserver(Protocol):
 class Discovery(Protocol):
     """Finds the pool's endpoints without Kubernetes."""
 
-    def load(self) -> Sequence[EndpointSpec]:
-        """Return the endpoints at start; raises `ConfigurationError` when the source cannot be read."""
-        ...
-
     async def watch(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> None:
-        """Publish the whole set after each change, until cancelled; a broken source publishes nothing."""
+        """Publish the whole pool, and again after each change, until cancelled; return if it can never change.
+
+        Raises `ConfigurationError` when there is nothing to publish at start, which stops the picker. Later, a source
+        that breaks publishes nothing: the last good pool stays.
+        """
         ...

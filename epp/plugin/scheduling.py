@@ -16,7 +16,10 @@ class Filter(Protocol):
     """Removes candidates."""
 
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        """Return the candidates that stay, in any order. Empty: the request is rejected with 429."""
+        """Return the candidates that stay, in any order. Empty: the request is rejected with 429.
+
+        May refuse the request with a `Rejection` of its own.
+        """
         ...
 
 
@@ -38,7 +41,7 @@ class Picker(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreColumn:
     """One scorer's ratings of the candidates, in their order, each 0..1, before the weight."""
 
@@ -47,7 +50,7 @@ class ScoreColumn:
     scores: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileResult:
     """What one run of a profile found."""
 
@@ -69,12 +72,17 @@ class ProfileResult:
         return sorted(rows, key=lambda row: -float(row["total"]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Where a request goes: the primary endpoint first, then fallbacks in order."""
 
     endpoints: Sequence[Endpoint]
     results: Mapping[str, ProfileResult] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a decision for nobody; raises `ValueError`."""
+        if not self.endpoints:
+            raise ValueError("a decision needs at least one endpoint")
 
     @property
     def primary(self) -> Endpoint:
@@ -83,7 +91,11 @@ class Decision:
 
 
 class ProfileHandler(Protocol):
-    """Decides which profiles run, and what their results mean together."""
+    """Decides which profiles run, and what their results mean together.
+
+    A handler that can only do with a few profiles says so in a class attribute ``max_profiles``: more in the
+    configuration are then an error at start.
+    """
 
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]

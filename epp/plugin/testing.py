@@ -1,13 +1,14 @@
 """For the tests of plugin authors: builders with defaults, so that a test names only what it is about."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from epp.plugin.context import PluginContext
 from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
+from epp.plugin.metrics import PluginMetrics
 from epp.plugin.request import InferenceRequest, ParsedBody
 
 
@@ -40,14 +41,14 @@ def make_request(
     return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=len(b"".join(prompts)))
 
 
-def make_context(name: str = "plugin", *, seed: int = 0) -> PluginContext:
+def make_context(name: str = "plugin", *, seed: int = 0, clock: Callable[[], float] = lambda: 0.0) -> PluginContext:
     """Return a context with seeded randomness, a clock that stands still and a log that is thrown away."""
     return PluginContext(
         name=name,
-        clock=lambda: 0.0,
+        clock=clock,
         random=random.Random(seed),  # noqa: S311 - picks, not secrets
         log=structlog.wrap_logger(None, processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(0)),
-        metrics=CollectorRegistry(),
+        metrics=PluginMetrics(CollectorRegistry(), name),
     )
 
 

@@ -44,12 +44,12 @@ class Profile:
             if not candidates:
                 raise Rejection(DropReason.SATURATED, f"profile `{self.name}`: no endpoint passed the filters")
         columns = [
-            ScoreColumn(weighted.name, weighted.weight, weighted.scorer.score(request, candidates))
+            ScoreColumn(scorer=weighted.name, weight=weighted.weight, scores=weighted.scorer.score(request, candidates))
             for weighted in self.scorers
         ]
         totals = _totals(columns, len(candidates))
         picked = self.picker.pick(request, candidates, totals)
-        return ProfileResult(self.name, candidates, columns, totals, picked)
+        return ProfileResult(profile=self.name, candidates=candidates, columns=columns, totals=totals, picked=picked)
 
 
 def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:

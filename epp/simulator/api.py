@@ -1,18 +1,17 @@
 """The OpenAI API in front of a simulated engine."""
 
-import asyncio
 import datetime as dt
 import itertools
-import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from prometheus_client import generate_latest
 
+from epp.serving import listening_http, stop_signal
 from epp.simulator.engine import Engine, EngineSettings
 from epp.simulator.page import make_registry
 from epp.simulator.shapes import (
@@ -31,30 +30,17 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class ModelServer:
-    """One simulated model server; listens while its context is open."""
+    """One simulated model server."""
 
-    def __init__(self, engine: Engine, *, name: str, model: str, host: str, port: int) -> None:
+    def __init__(self, engine: Engine, *, name: str, model: str) -> None:
         self.name = name
         self._engine = engine
         self._model = model
-        self._host = host
-        self._port = port
         self._registry = make_registry(engine, model)
         self._numbers = itertools.count(1)
-        # A client that goes away must free its place in the batch at once: hence `handler_cancellation`.
-        self._runner = web.AppRunner(self._application(), access_log=None, handler_cancellation=True)
 
-    async def __aenter__(self) -> Self:
-        """Start to listen; raises `OSError` when the port is taken."""
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Stop."""
-        await self._runner.cleanup()
-
-    def _application(self) -> web.Application:
+    def application(self) -> web.Application:
+        """Return the routes, ready to be served."""
         application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
         application.router.add_post("/v1/chat/completions", self._chat_completions)
         application.router.add_post("/v1/completions", self._completions)
@@ -99,11 +85,11 @@ class ModelServer:
         try:
             document = msgspec.json.decode(await request.read(), type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            message = f"body is not a JSON object: {error}"
-            raise InvalidRequestError(message) from error
+            raise InvalidRequestError(f"body is not a JSON object: {error}") from error
         if document.get("model") != self._model:
-            message = f"the model `{document.get('model')}` does not exist; this server has `{self._model}`"
-            raise InvalidRequestError(message, status=404)
+            raise InvalidRequestError(
+                f"the model `{document.get('model')}` does not exist; this server has `{self._model}`", status=404
+            )
         return document
 
     async def _answer(self, document: Json, *, shape: Shape, frame: Json) -> web.StreamResponse:
@@ -127,13 +113,11 @@ class ModelServer:
 
 async def run_servers(settings: EngineSettings, *, host: str, ports: Sequence[int], model: str) -> None:
     """Run one model server on each port until SIGTERM or SIGINT; raises `OSError` when a port is taken."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     async with AsyncExitStack() as servers:
         for port in ports:
-            server = ModelServer(Engine(settings), name=f"sim-{port}", model=model, host=host, port=port)
-            await servers.enter_async_context(server)
+            server = ModelServer(Engine(settings), name=f"sim-{port}", model=model)
+            await servers.enter_async_context(listening_http(server.application(), host=host, port=port))
             print(f"{server.name}: http://{host}:{port} serves {model}", flush=True)  # noqa: T201 - a command's output
         await stop.wait()
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 from xxhash import xxh3_64_intdigest
@@ -13,18 +14,22 @@ BYTES_PER_TOKEN = 4
 """The simulated tokenizer: every four bytes are a token."""
 
 
+Speed = Annotated[float, msgspec.Meta(ge=0.001)]
+Size = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How fast and how large a simulated engine is. Its fields are flags of ``epp simulate``."""
 
-    prefill_tokens_per_second: float = 8000
+    prefill_tokens_per_second: Speed = 8000
     """Prompt tokens computed per second, one request after the other."""
-    decode_tokens_per_second: float = 50
+    decode_tokens_per_second: Speed = 50
     """Output tokens per second of each running request."""
-    max_running: int = 16
+    max_running: Size = 16
     """Requests in the running batch; more wait."""
-    block_size_tokens: int = 16
+    block_size_tokens: Size = 16
     """Tokens in a block of the prefix cache."""
-    block_count: int = 4096
+    block_count: Size = 4096
     """Blocks in the prefix cache."""
 
 

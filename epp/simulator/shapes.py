@@ -50,8 +50,7 @@ class ChatShape:
         """Return the messages in order, each after its role."""
         messages = document.get("messages")
         if not isinstance(messages, list) or not messages:
-            message = "messages: at least one is required"
-            raise InvalidRequestError(message)
+            raise InvalidRequestError("messages: at least one is required")
         return "".join(f"<{message.get('role')}>{_text(message.get('content'))}" for message in messages).encode()
 
     def whole(self, text: str) -> Json:
@@ -74,8 +73,7 @@ class CompletionShape:
         """Return the prompt, a string or anything else as its JSON."""
         prompt = document.get("prompt")
         if not prompt:
-            message = "prompt: is required"
-            raise InvalidRequestError(message)
+            raise InvalidRequestError("prompt: is required")
         return prompt.encode() if isinstance(prompt, str) else msgspec.json.encode(prompt)
 
     def whole(self, text: str) -> Json:
@@ -84,7 +82,6 @@ class CompletionShape:
 
     def part(self, text: str, *, is_first: bool, is_last: bool) -> Json:
         """Return a choice with some text."""
-        del is_first
         return {"index": 0, "text": text, "finish_reason": "length" if is_last else None}
 
 

@@ -57,7 +57,7 @@ async def scraping(port: int) -> AsyncIterator[Scraped]:
 
 
 @asynccontextmanager
-async def raw_server(answer: bytes | None) -> AsyncIterator[int]:
+async def raw_server(answer: bytes | None, *, port: int) -> AsyncIterator[None]:
     """A TCP server that answers everything with the same bytes, or, for ``None``, with nothing at all."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,9 +70,8 @@ async def raw_server(answer: bytes | None) -> AsyncIterator[int]:
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, HOST, 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with await asyncio.start_server(serve, HOST, port):
+        yield
 
 
 @pytest.fixture
@@ -116,6 +115,22 @@ async def test_endpoint_that_left_is_not_asked_any_more(upstream: Upstream) -> N
 PAGE = b"HTTP/1.1 200 OK\r\n"
 
 
+@asynccontextmanager
+async def was_good(answer: bytes | None) -> AsyncIterator[Scraped]:
+    """Scrape an endpoint that was ready and loaded, and answers like this from now on."""
+    (port,) = free_ports(HOST, [0])
+    good = Upstream(port)
+    good.page = "vllm:num_requests_waiting 4\n"
+    await good.start()
+    async with scraping(port) as scraped:
+        await scraped.scraper.wait_for_first_round()
+        assert scraped.endpoint.ready
+        assert scraped.endpoint.load == Load(waiting=4)
+        await good.stop()
+        async with raw_server(answer, port=port):
+            yield scraped
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -126,37 +141,27 @@ PAGE = b"HTTP/1.1 200 OK\r\n"
         pytest.param(PAGE + b"\r\n" + b"x" * (MAX_PAGE_BYTES + 1), "too_large", id="huge"),
         pytest.param(b"this is not HTTP\r\n\r\n", "malformed", id="not HTTP"),
         pytest.param(PAGE + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "malformed", id="bad gzip"),
+        pytest.param(
+            PAGE + b"Content-Length: 500\r\n\r\nvllm:num_requests_waiting 4\n", "malformed", id="ends too early"
+        ),
     ],
 )
 async def test_endpoint_without_a_usable_page_can_serve_but_its_load_is_unknown(answer: bytes, reason: str) -> None:
-    async with raw_server(answer) as port, scraping(port) as scraped:
+    async with was_good(answer) as scraped:
         await scraped.failed(reason)
-        assert scraped.endpoint.ready
+        async with asyncio.timeout(10):
+            while not scraped.endpoint.ready:
+                await asyncio.sleep(0.01)
         assert scraped.endpoint.load == Load()
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        pytest.param(None, "timeout", id="hangs"),
-        pytest.param(b"", "connection", id="closes"),
-    ],
+    ("answer", "reason"), [pytest.param(None, "timeout", id="hangs"), pytest.param(b"", "connection", id="closes")]
 )
-async def test_endpoint_that_does_not_answer_is_not_ready(answer: bytes | None, reason: str) -> None:
-    async with raw_server(answer) as port, scraping(port) as scraped:
+async def test_endpoint_that_stops_to_answer_is_taken_out(answer: bytes | None, reason: str) -> None:
+    async with was_good(answer) as scraped:
         await scraped.failed(reason)
-        assert not scraped.endpoint.ready
-
-
-async def test_page_that_ends_too_early_is_no_page() -> None:
-    torn = PAGE + b"Content-Length: 500\r\n\r\nvllm:num_requests_waiting 4\n"
-    async with raw_server(torn) as port, scraping(port) as scraped:
-        await scraped.failed("malformed")
+        async with asyncio.timeout(10):
+            while scraped.endpoint.ready:
+                await asyncio.sleep(0.01)
         assert scraped.endpoint.load == Load()
-
-
-async def test_port_where_nobody_listens_is_not_ready() -> None:
-    (port,) = free_ports(HOST, [0])
-    async with scraping(port) as scraped:
-        await scraped.scraper.wait_for_first_round()
-        assert not scraped.endpoint.ready

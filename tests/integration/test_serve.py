@@ -17,6 +17,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.base_pb2 import HeaderMap, HeaderValue
 from epp.demo.parts import HOST
+from epp.demo.process import free_ports
 from epp.extproc.tls import self_signed
 from tests.fakes.running import RunningPicker, running_picker
 from tests.fakes.upstream import Upstream, running_upstreams
@@ -204,7 +205,10 @@ async def test_port_that_is_taken_stops_the_start_with_its_address(flag: str) ->
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        free = [arg for other in ("--grpc-port", "--grpc-health-port", "--metrics-port") for arg in (other, "0")]
+        flags = ["--grpc-port", "--grpc-health-port", "--metrics-port"]
+        free = [
+            arg for other, free in zip(flags, free_ports(HOST, [0, 0, 0]), strict=True) for arg in (other, str(free))
+        ]
         command = [sys.executable, "-m", "epp", "serve", "--bind-address", HOST, "--endpoint", f"{HOST}:1"]
         started = await asyncio.create_subprocess_exec(
             *command, *free, flag, str(port), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE

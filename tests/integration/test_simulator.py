@@ -9,11 +9,12 @@ import pytest
 
 from epp.datalayer.exposition import read_load
 from epp.datalayer.mapping import VLLM
+from epp.demo.parts import HOST
 from epp.demo.process import free_ports
+from epp.serving import listening_http
 from epp.simulator import Engine, EngineSettings, ModelServer
 
 SETTINGS = EngineSettings(prefill_tokens_per_second=1e6, decode_tokens_per_second=1e4, block_count=200)
-HOST = "127.0.0.1"
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "Hello " * 50}], "max_tokens": 3}
 TEXT: dict[str, Any] = {"model": "tiny", "prompt": "Hello " * 50, "max_tokens": 3}
 
@@ -21,8 +22,9 @@ TEXT: dict[str, Any] = {"model": "tiny", "prompt": "Hello " * 50, "max_tokens": 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     (port,) = free_ports(HOST, [0])
-    server = ModelServer(Engine(SETTINGS), name="sim-a", model="tiny", host=HOST, port=port)
-    async with server, aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
+    server = ModelServer(Engine(SETTINGS), name="sim-a", model="tiny")
+    listening = listening_http(server.application(), host=HOST, port=port)
+    async with listening, aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
         yield session
 
 

@@ -19,17 +19,20 @@ class NeedsTheImpossible:
         self.database = database
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
-        del request, candidates
         raise AssertionError
 
 
 class FailsToStart:
     def __init__(self) -> None:
-        message = "no licence"
-        raise RuntimeError(message)
+        raise RuntimeError("no licence")
 
 
-TEST_TYPES = {"needs-the-impossible": "NeedsTheImpossible", "fails-to-start": "FailsToStart", "not-there": "NotThere"}
+TEST_TYPES = {
+    "needs-the-impossible": "NeedsTheImpossible",
+    "fails-to-start": "FailsToStart",
+    "not-there": "NotThere",
+    "helpful-scorer": "HelpfulScorer",
+}
 
 
 def build(text: str | None) -> Assembly:
@@ -143,12 +146,12 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
         ),
         pytest.param(
             "plugins: [{type: queue-scorer}]\nrequestHandler: {parsers: [{pluginRef: queue-scorer}]}\n",
-            "requestHandler.parsers: `queue-scorer` is no parser",
+            "requestHandler.parsers[0].pluginRef: `queue-scorer` is no parser",
             id="scorer as parser",
         ),
         pytest.param(
             "plugins: [{type: queue-scorer}]\ndataLayer: {discovery: {pluginRef: queue-scorer}}\n",
-            "dataLayer.discovery: `queue-scorer` is no discovery",
+            "dataLayer.discovery.pluginRef: `queue-scorer` is no discovery",
             id="scorer as discovery",
         ),
         pytest.param(
@@ -166,6 +169,36 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
 )
 def test_problem_of_a_plugin_is_named_with_its_path(text: str, problem: str) -> None:
     assert problems_of(HEAD + text) == [problem]
+
+
+class HelpfulScorer:
+    """A scorer with a helper that happens to be called like a part of a profile handler."""
+
+    def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
+        return [self.select(endpoint) for endpoint in candidates]
+
+    def select(self, endpoint: Endpoint) -> float:
+        return float(len(endpoint.name))
+
+
+def test_plugin_is_only_what_it_has_all_methods_of() -> None:
+    build(HEAD + "plugins: [{type: helpful-scorer}, {type: single-profile-handler}]\n")
+
+
+def test_plugin_that_is_named_like_a_default_type_does_not_hide_it() -> None:
+    assembly = build(HEAD + "plugins: [{type: queue-scorer, name: max-score-picker}]\n")
+    assert [one.name for one in assembly.profiles[0].scorers] == ["max-score-picker"]
+
+
+def test_two_plugins_of_one_type_share_their_metrics() -> None:
+    """And two producers of one attribute would overwrite each other's, so that is an error."""
+    (problem,) = problems_of(
+        HEAD + "plugins: [{type: approx-prefix-cache-producer}, {type: approx-prefix-cache-producer, name: b},"
+        " {type: prefix-cache-scorer}]\n"
+    )
+    assert problem == (
+        "plugins: PrefixMatches is produced by 2 plugins, but has to be by one: ['approx-prefix-cache-producer', 'b']"
+    )
 
 
 def test_type_whose_module_lacks_it_is_named() -> None:

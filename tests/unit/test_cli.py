@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -50,6 +51,9 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
     [
         pytest.param([], "epp: nothing names the pool: give --endpoint HOST:PORT", id="no pool"),
         pytest.param(["--endpoint", "8000"], "epp: --endpoint 8000: must be HOST:PORT", id="bad endpoint"),
+        pytest.param(["--grpc-port", "70000"], "70000 is not in the range 1<=x<=65535", id="no such port"),
+        pytest.param(["--refresh-metrics-interval=0s"], "`0s` is too short; the least is 0.05s", id="no pause"),
+        pytest.param(["--v=-1"], "-1 is not in the range x>=0", id="negative verbosity"),
         pytest.param(["--grpc-port", "high"], "'high' is not a valid integer", id="bad number"),
         pytest.param(["--drain-timeout", "30"], "`30` is no duration; write it like 30s", id="bad duration"),
         pytest.param(["--secure-serving=maybe"], "'maybe' is not a valid boolean", id="bad boolean"),
@@ -86,7 +90,14 @@ def test_two_sources_of_the_pool_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "demo", "simulate", "check-config"])
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_option_of_every_command_is_explained(command: str) -> None:
     result = epp(command, "--help")
     assert result.exit_code == 0
-    assert "--" in result.stdout
+    options = [one for one in main.commands[command].params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
+
+
+def test_simulator_refuses_a_speed_of_zero() -> None:
+    result = epp("simulate", "--decode-tokens-per-second", "0")
+    assert result.exit_code == 2
+    assert "0.0 is not in the range x>=0.001" in result.stderr

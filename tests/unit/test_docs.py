@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.metrics_core import Metric
 
 from epp.config import DEFAULT_CONFIG, check, read_config
 from epp.demo.envoy import BodyMode, envoy_config
+from epp.plugin.testing import make_endpoint
 from epp.settings import Settings
 from tests.fakes.picker import assembly_of
 
@@ -47,15 +49,27 @@ def test_architecture_has_the_eight_hops() -> None:
     assert len(re.findall(r"^\| \d \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)) == 8
 
 
-def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
+def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> None:
     _, metrics = assembly_of()
-    metrics.watch_pool(list, lambda _: None)
+    metrics.watch_pool(lambda: [make_endpoint()], lambda _: 1.0)
+    endpoint = make_endpoint()
+    metrics.request_received("m")
+    metrics.request_rejected(400, "rejected-bad-request")
+    metrics.request_routed(endpoint, 0.1, 0.5)
+    metrics.scrape_failed(endpoint, "timeout")
+    metrics.plugin_failed("p", "score")
     exported = {
-        family.name + ("_total" if family.type == "counter" else ""): family.type
+        family.name + ("_total" if family.type == "counter" else ""): (family.type, labels_of(family))
         for family in metrics.registry.collect()
     }
-    rows = re.findall(r"^\| `(epp_\w+)` \| (\w+) \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
-    assert dict(rows) == exported
+    rows = re.findall(
+        r"^\| `(epp_\w+)` \| (\w+) \| ([^|]*)\|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE
+    )
+    assert {name: (kind, sorted(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows} == exported
+
+
+def labels_of(family: Metric) -> list[str]:
+    return sorted({label for sample in family.samples for label in sample.labels} - {"le"})
 
 
 def test_every_flag_is_documented_and_no_other() -> None:
@@ -96,12 +110,22 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_configurations_in_pages_load(page: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
-    for text in (block for block in blocks if "EndpointPickerConfig" in block):
-        config, problems = read_config(text)
-        assert check(config, problems) == []
+def configurations_in_pages() -> list[tuple[str, str]]:
+    blocks = [
+        (str(page.relative_to(ROOT)), block)
+        for page in PAGES
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    return [(page, block) for page, block in blocks if "EndpointPickerConfig" in block]
+
+
+def test_pages_show_a_configuration() -> None:
+    assert configurations_in_pages()
+
+
+@pytest.mark.parametrize(("page", "text"), configurations_in_pages())
+def test_configuration_in_a_page_can_be_assembled(page: str, text: str) -> None:
+    assert assembly_of(text)[0].profiles, page
 
 
 def test_every_make_target_in_the_pages_exists() -> None:

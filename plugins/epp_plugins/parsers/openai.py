@@ -98,8 +98,9 @@ def _tokens(ids: list[object], where: str) -> bytes:
     try:
         return b"".join(_token(one) for one in ids)
     except (TypeError, OverflowError) as error:
-        message = f"`{where}` must hold strings, or token ids from 0 to 4294967295, and not a mixture"
-        raise _invalid(message, where) from error
+        raise _invalid(
+            f"`{where}` must hold strings, or token ids from 0 to 4294967295, and not a mixture", where
+        ) from error
 
 
 def _token(one: object) -> bytes:

@@ -15,7 +15,6 @@ class MaxScorePicker:
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
         """Return one endpoint."""
-        del request
         highest = max(totals)
         best = [endpoint for endpoint, total in zip(candidates, totals, strict=True) if total == highest]
         return [best[0] if len(best) == 1 else self._random.choice(best)]

@@ -15,5 +15,4 @@ class RandomPicker:
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
         """Return one endpoint."""
-        del request, totals
         return [self._random.choice(candidates)]

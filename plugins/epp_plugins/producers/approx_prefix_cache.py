@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
-from prometheus_client import Gauge
 
 from epp.plugin import (
     Attribute,
@@ -45,7 +44,7 @@ class _Chains:
 class ApproxPrefixCacheProducer:
     """Attaches `PrefixMatches`, from an index of what this picker sent where.
 
-    Approximate: it does not know what the engine really keeps, only what it was sent and how much it can hold.
+    Approximate: it does not know what the engine really keeps, only what it was sent, up to a fixed capacity.
     """
 
     produces: ClassVar[Sequence[type[Attribute]]] = (PrefixMatches,)
@@ -54,14 +53,11 @@ class ApproxPrefixCacheProducer:
         self._block_bytes = params.block_size_tokens * BYTES_PER_TOKEN
         self._max_blocks = max(1, params.max_prefix_tokens_to_match // params.block_size_tokens)
         self._index: PrefixIndex[Endpoint] = PrefixIndex(params.lru_capacity_per_server)
-        entries = Gauge(
-            "epp_prefix_index_entries", "Prefix blocks kept, over all endpoints.", ["plugin"], registry=context.metrics
-        )
-        entries.labels(context.name).set_function(lambda: len(self._index))
+        entries = context.metrics.gauge("epp_prefix_index_entries", "Prefix blocks kept, over all endpoints.")
+        entries.set_function(lambda: len(self._index))
 
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Attach how much of the prompt each endpoint has; of several prompts, the sum."""
-        del candidates
         if not request.prompts:
             return
         seed = model_seed(request.model)
@@ -74,7 +70,7 @@ class ApproxPrefixCacheProducer:
             for endpoint, blocks in self._index.match(one).items():
                 matched[endpoint] = matched.get(endpoint, 0) + blocks
         request.attach(_Chains(chains))
-        request.attach(PrefixMatches(matched, sum(map(len, chains))))
+        request.attach(PrefixMatches(matched_blocks=matched, total_blocks=sum(map(len, chains))))
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
         """Remember that the primary endpoint is about to have the prompt's blocks."""

@@ -15,11 +15,9 @@ class SingleProfileHandler:
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
         """Return the profile once."""
-        del request
         return () if results else profiles[:1]
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         """Return the profile's pick."""
-        del request
         (result,) = results.values()
-        return Decision(result.picked, results)
+        return Decision(endpoints=result.picked, results=results)

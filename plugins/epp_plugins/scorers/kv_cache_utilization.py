@@ -10,6 +10,5 @@ class KvCacheUtilizationScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        del request
         ratios = (endpoint.load.kv_cache_ratio for endpoint in candidates)
         return [0.0 if ratio is None else 1.0 - ratio for ratio in ratios]

@@ -14,7 +14,6 @@ class QueueScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        del request
         waiting = [endpoint.load.waiting for endpoint in candidates]
         known = [count for count in waiting if count is not None]
         if not known:

@@ -34,7 +34,6 @@ class LabelValueScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return one rating for each candidate, in their order; the picker clamps them to 0..1."""
-        del request
         return [self._rate(endpoint) for endpoint in candidates]
 
     def _rate(self, endpoint: Endpoint) -> float:

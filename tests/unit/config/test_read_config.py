@@ -115,6 +115,21 @@ def test_json_is_read_too() -> None:
     assert problems_of('{"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"}') == []
 
 
-@pytest.mark.parametrize("text", ["", "[]", "7", "null", "? [a]\n: b", "&a [*a]", "\x00", "!!python/object:os.x {}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "7",
+        "null",
+        "? [a]\n: b",
+        "&a [*a]",
+        "\x00",
+        "!!python/object:os.x {}",
+        "a: 2024-99-99",
+        "!!int abc",
+        "[" * 5000,
+    ],
+)
 def test_nonsense_is_a_problem_and_no_exception(text: str) -> None:
     assert problems_of(text)

@@ -49,6 +49,17 @@ def test_unchanged_endpoint_keeps_its_load_when_others_come_and_go() -> None:
     assert pool.removed == ["b"]
 
 
+def test_new_labels_are_taken_over_without_taking_the_endpoint_out() -> None:
+    pool = Pool("a")
+    endpoint = pool["a"]
+    pool.store.scraped(endpoint, LOAD)
+    pool.store.replace([EndpointSpec(name="a", address="10.0.0.1", port=8000, labels={"zone": "b"})])
+    assert pool["a"] is endpoint
+    assert endpoint.ready
+    assert endpoint.labels == {"zone": "b"}
+    assert pool.removed == []
+
+
 def test_endpoint_that_moved_to_another_port_is_a_new_one() -> None:
     pool = Pool("a")
     before = pool["a"]

@@ -87,6 +87,8 @@ def test_comments_and_mentions_in_other_lines_are_not_samples() -> None:
         pytest.param("vllm:num_requests_waiting +Inf\n", None, id="infinite"),
         pytest.param("vllm:num_requests_waiting -1\n", None, id="negative"),
         pytest.param("vllm:num_requests_waiting many\n", None, id="word"),
+        pytest.param("vllm:num_requests_waiting 1e308\n" * 2, None, id="no sensible count"),
+        pytest.param('vllm:num_requests_waiting{m\nother{a="b"} 9\n', None, id="labels do not span lines"),
         pytest.param("vllm:num_requests_waiting\n", None, id="no value"),
         pytest.param('vllm:num_requests_waiting{m="unclosed 2\n', None, id="torn labels"),
     ],
@@ -98,6 +100,10 @@ def test_sample_line_is_read_or_passed_over(line: str, waiting: int | None) -> N
 def test_unknown_number_of_blocks_is_none() -> None:
     load = load_of('vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0\n')
     assert (load.block_size_tokens, load.block_count) == (16, None)
+
+
+def test_huge_number_of_blocks_is_passed_over() -> None:
+    assert load_of(f'vllm:cache_config_info{{block_size="{"9" * 5000}",num_gpu_blocks="8"}} 1\n').block_count == 8
 
 
 def test_page_without_any_of_them_is_an_unknown_load() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from epp.demo.report import decision_line, summary
-from epp.demo.traffic import Outcomes
+from epp.demo.traffic import Outcome
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,22 @@ def test_line_that_is_no_event_is_shown_as_it_is() -> None:
     assert decision_line("Traceback") == "Traceback"
 
 
-def test_summary_counts_and_names_errors() -> None:
-    outcomes = Outcomes(ttft_s=[0.1, 0.3], errors=["status 503"], served_by={"sim-1": 1, "sim-2": 1})
-    text = summary(outcomes, 0.75)
-    assert "2 requests, 1 errors" in text
-    assert "sim-1 1, sim-2 1" in text
-    assert "75%" in text
-    assert "status 503" in text
+def test_summary_adds_up_and_names_errors() -> None:
+    outcomes = [
+        Outcome("sim-1", 0.1),
+        Outcome("sim-2", 0.3),
+        Outcome("sim-2", 0.2),
+        Outcome("", 9.0, error="status 503: nobody"),
+    ]
+    assert summary(outcomes, 0.75).splitlines() == [
+        "",
+        "4 requests, 1 errors",
+        "served by: sim-1 1, sim-2 2",
+        "time to first byte: median 200 ms, p95 300 ms",
+        "prompt tokens found in the servers' prefix caches: 75%",
+        "status 503: nobody",
+    ]
+
+
+def test_summary_of_nothing_but_errors_claims_nothing() -> None:
+    assert summary([Outcome("", 1.0, error="no route")], 0.0).splitlines() == ["", "1 requests, 1 errors", "no route"]

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from epp.director import ArrivedRequest
-from epp.plugin import DropReason, Endpoint, Rejection
-from epp.plugin.testing import make_endpoint
+from epp.observability import Guard, Metrics
+from epp.observability.instrument import GuardedProducer
+from epp.plugin import DropReason, Endpoint, InferenceRequest, Rejection
+from epp.plugin.testing import make_context, make_endpoint
 from tests.fakes.picker import director_of
 
 CHAT = b'{"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -33,7 +35,7 @@ async def test_request_goes_to_an_endpoint_of_the_pool() -> None:
     endpoint = make_endpoint()
     routed = await director_of([endpoint]).route(arrived())
     assert routed.decision.primary is endpoint
-    assert (routed.request.id, routed.request.model) == ("abc", "tiny")
+    assert (routed.request_id, routed.model) == ("abc", "tiny")
 
 
 async def test_same_prompt_goes_where_it_went_before() -> None:
@@ -61,15 +63,15 @@ async def test_endpoint_that_is_not_ready_gets_nothing() -> None:
 )
 async def test_pool_without_a_ready_endpoint_is_503(pool: Sequence[Endpoint], message: str) -> None:
     rejection = await rejection_of(arrived(), pool)
-    assert (rejection.status, rejection.reason, rejection.message) == (503, DropReason.NO_ENDPOINTS, message)
+    assert (rejection.refusal.status, rejection.reason, rejection.message) == (503, DropReason.NO_ENDPOINTS, message)
 
 
 async def test_bad_request_is_400_even_on_an_empty_pool() -> None:
-    assert (await rejection_of(arrived(b"{}"), [])).status == 400
+    assert (await rejection_of(arrived(b"{}"), [])).refusal.status == 400
 
 
 async def test_post_without_a_body_is_400() -> None:
-    assert (await rejection_of(arrived(b""), [make_endpoint()])).status == 400
+    assert (await rejection_of(arrived(b""), [make_endpoint()])).refusal.status == 400
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ async def test_request_without_a_readable_body_is_routed_by_load(request_: Arriv
     busy, idle = make_endpoint("busy", waiting=5), make_endpoint("idle", waiting=0)
     routed = await director_of([busy, idle]).route(request_)
     assert routed.decision.primary is idle
-    assert routed.request.model == ""
+    assert routed.model == ""
 
 
 async def test_subset_hint_limits_the_candidates_by_address_and_port() -> None:
@@ -104,20 +106,20 @@ async def test_subset_without_a_ready_endpoint_is_503(subset: tuple[str, ...]) -
 async def test_request_without_an_id_gets_one() -> None:
     request = ArrivedRequest({":path": "/v1/models", ":method": "GET"}, b"", None)
     director = director_of([make_endpoint()])
-    ids = {(await director.route(request)).request.id for _ in range(2)}
+    ids = {(await director.route(request)).request_id for _ in range(2)}
     assert len(ids) == 2
 
 
 async def test_endpoint_that_leaves_while_a_producer_waits_is_not_picked() -> None:
     """The pool is read again after the last await: nothing is picked from an old picture."""
     pool = [make_endpoint("gone")]
-    director = director_of(lambda: pool)
 
-    class Leaves:
-        async def produce(self, request: object, candidates: Sequence[Endpoint]) -> None:
-            del request, candidates
+    class Waits:
+        async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
             await asyncio.sleep(0)
             pool[:] = [make_endpoint("stays")]
 
-    director._producers = [Leaves()]  # type: ignore[list-item] # without its guard
+    context = make_context()
+    guard = Guard("waits", metrics=Metrics(context.metrics.registry), log=context.log)
+    director = director_of(lambda: pool, producers=[GuardedProducer(guard, Waits(), deadline_s=10)])
     assert (await director.route(arrived())).decision.primary.name == "stays"

@@ -57,7 +57,6 @@ class CountsEnds:
         return await self._director.route(arrived)
 
     def ended(self, routed: RoutedRequest) -> None:
-        del routed
         self.ends += 1
 
 
@@ -65,14 +64,12 @@ class Breaks(CountsEnds):
     """A director with a bug."""
 
     async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
-        del arrived
-        message = "a bug"
-        raise ZeroDivisionError(message)
+        raise ZeroDivisionError("a bug")
 
 
 async def serve(director: CountsEnds, stream: FakeStream) -> Metrics:
     context = make_context()
-    metrics = Metrics(context.metrics)
+    metrics = Metrics(context.metrics.registry)
     service = ExtProcService(director, metrics=metrics, log=context.log)  # type: ignore[arg-type]
     await service.process(None, stream)
     return metrics

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.base_pb2 import HeaderMap, HeaderValue
 from epp._pb.processing_mode_pb2 import ProcessingMode
+from epp.director import ArrivedRequest
 from epp.extproc.messages import MAX_CHUNK_BYTES
-from epp.extproc.session import RequestComplete, Session
+from epp.extproc.session import Session
 from epp.plugin import Decision, DropReason, Rejection
 from epp.plugin.testing import make_endpoint
 
 DUPLEX = ProcessingMode.FULL_DUPLEX_STREAMED
-DECISION = Decision([make_endpoint(address="10.0.0.7", port=8000)])
+DECISION = Decision(endpoints=[make_endpoint(address="10.0.0.7", port=8000)])
 
 
 def headers_message(
@@ -138,7 +139,7 @@ def test_body_that_was_cut_by_the_buffer_is_complete_as_it_is() -> None:
     session = Session()
     session.receive(headers_message(request_mode=ProcessingMode.BUFFERED_PARTIAL))
     event = session.receive(body_message(b"ab", end_of_stream=False))
-    assert event == RequestComplete({":method": "POST", "x-mixed": "plain"}, b"ab", None)
+    assert event == ArrivedRequest({":method": "POST", "x-mixed": "plain"}, b"ab", None)
 
 
 @pytest.mark.parametrize("mode", [DUPLEX, ProcessingMode.BUFFERED, ProcessingMode.NONE, ProcessingMode.STREAMED, None])
@@ -171,7 +172,7 @@ def test_absent_protocol_config_means_full_duplex() -> None:
 
 
 def test_several_endpoints_are_named_in_order() -> None:
-    decision = Decision([make_endpoint(address="10.0.0.1"), make_endpoint(address="fd00::2", port=9000)])
+    decision = Decision(endpoints=[make_endpoint(address="10.0.0.1"), make_endpoint(address="fd00::2", port=9000)])
     (answer,) = routed(headers_message(end_of_stream=True), decision=decision)
     assert destination_of(answer) == "10.0.0.1:8000,[fd00::2]:9000"
 
@@ -199,7 +200,7 @@ def test_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
         "retry-after": "1",
     }
     assert json.loads(immediate.body) == {
-        "error": {"message": "nobody is ready", "type": "service_unavailable_error", "code": 503}
+        "error": {"message": "nobody is ready", "type": "service_unavailable_error", "code": 503, "param": None}
     }
     assert session.receive(body_message(b"late", end_of_stream=True)) is None
     assert session.receive(RESPONSE_HEADERS) is None
@@ -262,3 +263,51 @@ def test_subset_hint_is_read(hint: list[str] | str | None, subset: tuple[str, ..
     event = Session().receive(message)
     assert event is not None
     assert event.subset == subset
+
+
+def test_second_headers_message_is_ignored() -> None:
+    """Routing it again would hold a second request that nobody gives back."""
+    once = [headers_message(end_of_stream=True)]
+    assert routed(*once, *once) == routed(*once)
+
+
+def test_body_that_comes_although_none_was_announced_is_passed_on() -> None:
+    answers = routed(
+        headers_message(request_mode=ProcessingMode.NONE),
+        body_message(b"abc", end_of_stream=False),
+        body_message(b"def", end_of_stream=True),
+    )
+    assert kinds(answers) == ["request_headers", "request_body", "request_body"]
+    assert streamed_body(answers[1:]) == b"abcdef"
+
+
+def test_buffered_request_with_trailers_and_no_body_is_refused_because_its_headers_are_gone() -> None:
+    answers = routed(headers_message(request_mode=ProcessingMode.BUFFERED), TRAILERS)
+    assert kinds(answers) == ["request_headers", "immediate_response"]
+    assert answers[1].immediate_response.status.code == 400
+
+
+@pytest.mark.parametrize("mode", [DUPLEX, ProcessingMode.BUFFERED])
+def test_body_is_let_go_with_the_decision(mode: int) -> None:
+    """An answer can take minutes, and the prompt is not needed for it."""
+    session = Session()
+    session.receive(headers_message(request_mode=mode))
+    session.receive(body_message(b"abc", end_of_stream=True))
+    session.route(DECISION)
+    assert session._body == []
+
+
+MESSAGES = st.one_of(
+    st.builds(headers_message, request_mode=st.sampled_from([None, 0, 1, 2, 3, 4, 5]), end_of_stream=st.booleans()),
+    st.builds(body_message, st.binary(max_size=9), end_of_stream=st.booleans()),
+    st.builds(response_body_message, st.binary(max_size=9), end_of_stream=st.booleans()),
+    st.sampled_from([TRAILERS, RESPONSE_HEADERS, RESPONSE_TRAILERS, pb.ProcessingRequest()]),
+)
+
+
+@given(st.lists(MESSAGES, max_size=12))
+def test_any_order_of_messages_is_answered_without_an_error(messages: list[pb.ProcessingRequest]) -> None:
+    """At most one answer for each kind of headers and trailers, however often they come."""
+    found = [kind for kind in kinds(routed(*messages)) if kind in {"request_headers", "immediate_response"}]
+    assert found.count("request_headers") <= 1
+    assert found.count("immediate_response") <= 1

@@ -14,10 +14,6 @@ def write_pair(directory: Path, key: bytes, certificate: bytes) -> str:
     return str(directory)
 
 
-def test_pair_in_a_directory_is_taken(tmp_path: Path) -> None:
-    assert server_credentials(write_pair(tmp_path, *self_signed())) is not None
-
-
 def test_key_of_another_certificate_is_refused_at_start(tmp_path: Path) -> None:
     (key, _), (_, certificate) = self_signed(), self_signed()
     with pytest.raises(ConfigurationError, match=r"tls\.key does not belong to tls\.crt"):

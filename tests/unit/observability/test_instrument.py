@@ -8,6 +8,7 @@ import pytest
 
 from epp.observability import Guard, Metrics
 from epp.observability.instrument import (
+    GuardedDiscovery,
     GuardedFilter,
     GuardedObserver,
     GuardedParser,
@@ -16,8 +17,19 @@ from epp.observability.instrument import (
     GuardedProfileHandler,
     GuardedScorer,
 )
-from epp.plugin import Decision, DropReason, Endpoint, InferenceRequest, ParsedBody, ProfileResult, Rejection
+from epp.plugin import (
+    ConfigurationError,
+    Decision,
+    DropReason,
+    Endpoint,
+    EndpointSpec,
+    InferenceRequest,
+    ParsedBody,
+    ProfileResult,
+    Rejection,
+)
 from epp.plugin.testing import make_context, make_endpoint, make_request
+from tests.fakes import virtual_time
 from tests.fakes.picker import value_of
 
 A, B, STRANGER = make_endpoint("a"), make_endpoint("b"), make_endpoint("stranger")
@@ -39,8 +51,7 @@ class Anything:
 
 
 def raises() -> object:
-    message = "a bug"
-    raise KeyError(message)
+    raise KeyError("a bug")
 
 
 def refuses() -> object:
@@ -49,7 +60,7 @@ def refuses() -> object:
 
 def guard() -> tuple[Guard, Metrics]:
     context = make_context()
-    metrics = Metrics(context.metrics)
+    metrics = Metrics(context.metrics.registry)
     return Guard("mine", metrics=metrics, log=context.log), metrics
 
 
@@ -81,6 +92,12 @@ def test_scorer_that_fails_rates_all_alike_and_is_counted(does: Callable[[], obj
     assert scores(does) == ([0.0, 0.0], 1.0)
 
 
+@pytest.mark.parametrize("returned", [lambda: {A}, lambda: iter([A]), lambda: (one for one in [A])])
+def test_filter_may_return_any_collection(returned: Callable[[], object]) -> None:
+    one, _ = guard()
+    assert GuardedFilter(one, Anything(returned)).filter(REQUEST, [A, B]) == [A]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("does", [raises, lambda: [STRANGER], lambda: None])
 def test_filter_that_fails_keeps_all(does: Callable[[], object]) -> None:
     one, metrics = guard()
@@ -98,11 +115,28 @@ def test_picker_that_fails_is_replaced_by_the_highest_total(does: Callable[[], o
 def test_profile_handler_that_fails_runs_the_first_profile_and_takes_its_pick() -> None:
     one, metrics = guard()
     handler = GuardedProfileHandler(one, Anything(raises))  # type: ignore[arg-type]
-    results: Mapping[str, ProfileResult] = {"p": ProfileResult("p", [A], [], [0.0], [A])}
+    results: Mapping[str, ProfileResult] = {
+        "p": ProfileResult(profile="p", candidates=[A], columns=[], totals=[0.0], picked=[A])
+    }
     assert handler.select(REQUEST, ["p", "q"], {}) == ["p"]
     assert handler.select(REQUEST, ["p", "q"], results) == ()
-    assert handler.decide(REQUEST, results) == Decision([A], results)
+    assert handler.decide(REQUEST, results) == Decision(endpoints=[A], results=results)
     assert failures(metrics, "select") == 2.0
+
+
+@pytest.mark.parametrize("does", [lambda: None, lambda: Decision(endpoints=[STRANGER]), lambda: "p", list, refuses])
+def test_decision_that_is_none_falls_back_to_the_first_pick(does: Callable[[], object]) -> None:
+    one, metrics = guard()
+    result = ProfileResult(profile="p", candidates=[A], columns=[], totals=[0.0], picked=[A])
+    decision = GuardedProfileHandler(one, Anything(does)).decide(REQUEST, {"p": result})  # type: ignore[arg-type]
+    assert decision.primary is A
+    assert failures(metrics, "decide") == 1.0
+
+
+def test_selection_that_is_none_runs_the_first_profile() -> None:
+    one, metrics = guard()
+    assert GuardedProfileHandler(one, Anything(lambda: None)).select(REQUEST, ["p", "q"], {}) == ["p"]  # type: ignore[arg-type]
+    assert failures(metrics, "select") == 1.0
 
 
 def test_profile_handler_that_selects_nothing_known_runs_the_first_profile() -> None:
@@ -110,13 +144,23 @@ def test_profile_handler_that_selects_nothing_known_runs_the_first_profile() -> 
     assert GuardedProfileHandler(one, Anything(lambda: ["z"])).select(REQUEST, ["p"], {}) == ["p"]  # type: ignore[arg-type]
 
 
-def test_parser_that_fails_leaves_the_request_unread() -> None:
+@pytest.mark.parametrize("does", [raises, lambda: None, lambda: {"model": "m"}])
+def test_parser_that_fails_leaves_the_request_unread(does: Callable[[], object]) -> None:
     one, metrics = guard()
-    assert GuardedParser(one, Anything(raises)).parse("/v1/completions", b"") is None  # type: ignore[arg-type]
+    assert GuardedParser(one, Anything(does)).parse("/v1/completions", b"") is None  # type: ignore[arg-type]
     assert failures(metrics, "parse") == 1.0
 
 
-def test_rejection_of_a_plugin_is_no_failure() -> None:
+def test_rejection_where_a_plugin_may_not_refuse_is_a_failure() -> None:
+    one, metrics = guard()
+    observers = GuardedObserver(routed=[(one, Anything(refuses))], removed=[(one, Anything(refuses))])  # type: ignore[list-item]
+    observers.on_routed(REQUEST, Decision(endpoints=[A]))
+    observers.on_endpoint_removed(A)
+    assert failures(metrics, "on_routed") == 1.0
+    assert failures(metrics, "on_endpoint_removed") == 1.0
+
+
+def test_rejection_of_a_parser_is_no_failure() -> None:
     one, metrics = guard()
     with pytest.raises(Rejection, match="not now"):
         GuardedParser(one, Anything(refuses)).parse("/v1/completions", b"")  # type: ignore[arg-type]
@@ -128,15 +172,51 @@ async def hangs() -> None:
 
 
 async def fails() -> None:
-    message = "no route"
-    raise OSError(message)
+    raise OSError("no route")
 
 
 @pytest.mark.parametrize("does", [raises, hangs, fails])
-async def test_producer_that_fails_or_hangs_is_left_out(does: Callable[[], Awaitable[None]]) -> None:
+def test_producer_that_fails_or_hangs_is_left_out(does: Callable[[], Awaitable[None]]) -> None:
     one, metrics = guard()
-    await GuardedProducer(one, Anything(does), deadline_s=0.01).produce(REQUEST, [A])  # type: ignore[arg-type]
+    virtual_time.run(GuardedProducer(one, Anything(does), deadline_s=5).produce(REQUEST, [A]))  # type: ignore[arg-type]
     assert failures(metrics, "produce") == 1.0
+
+
+class Discovers:
+    """A discovery that does one thing after the other each time it is started."""
+
+    def __init__(self, *steps: Exception | list[EndpointSpec]) -> None:
+        self._steps = list(steps)
+
+    async def watch(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> None:
+        while self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, Exception):
+                raise step
+            publish(step)
+
+
+def test_discovery_that_fails_later_is_started_again() -> None:
+    one, metrics = guard()
+    published: list[Sequence[EndpointSpec]] = []
+    spec = EndpointSpec(name="a", address="10.0.0.1", port=1)
+    virtual_time.run(GuardedDiscovery(one, Discovers([spec], ValueError("odd"), [])).run(published.append))
+    assert published == [[spec], []]
+    assert failures(metrics, "watch") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        pytest.param([ConfigurationError(["no file"])], "no file", id="says what is wrong"),
+        pytest.param([ValueError("odd")], r"discovery `mine` failed: ValueError\('odd'\)", id="breaks"),
+        pytest.param([], "discovery `mine` ended without naming a pool", id="says nothing"),
+    ],
+)
+def test_discovery_that_fails_at_start_stops_the_start(steps: list[Exception], message: str) -> None:
+    one, _ = guard()
+    with pytest.raises(ConfigurationError, match=message):
+        virtual_time.run(GuardedDiscovery(one, Discovers(*steps)).run(lambda _: None))
 
 
 def test_observer_that_fails_does_not_silence_the_next() -> None:
@@ -145,7 +225,6 @@ def test_observer_that_fails_does_not_silence_the_next() -> None:
 
     class Listens:
         def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
-            del request
             told.append(decision.primary)
 
         def on_endpoint_removed(self, endpoint: Endpoint) -> None:
@@ -153,7 +232,7 @@ def test_observer_that_fails_does_not_silence_the_next() -> None:
 
     broken, listens = Anything(raises), Listens()
     observers = GuardedObserver(routed=[(one, broken), (one, listens)], removed=[(one, broken), (one, listens)])  # type: ignore[list-item]
-    observers.on_routed(REQUEST, Decision([A]))
+    observers.on_routed(REQUEST, Decision(endpoints=[A]))
     observers.on_endpoint_removed(B)
     assert told == [A, B]
     assert failures(metrics, "on_routed") == 1.0

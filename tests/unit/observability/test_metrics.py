@@ -17,6 +17,12 @@ def test_models_beyond_the_bound_count_as_other() -> None:
     assert value_of(metrics, "epp_requests_total", model="model-0") == 2.0
 
 
+def test_long_model_name_counts_as_other() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.request_received("m" * 1_000_000)
+    assert value_of(metrics, "epp_requests_total", model="other") == 1.0
+
+
 def test_requests_in_flight_go_up_and_down() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.request_routed(make_endpoint(), 0.001, 0.5)

@@ -23,7 +23,7 @@ def matches(one: ApproxPrefixCacheProducer, *prompts: bytes, model: str = "tiny"
 def send(one: ApproxPrefixCacheProducer, endpoint: Endpoint, *prompts: bytes) -> None:
     request = make_request(prompts=prompts)
     one.produce(request, [A, B])
-    one.on_routed(request, Decision([endpoint]))
+    one.on_routed(request, Decision(endpoints=[endpoint]))
 
 
 def test_prompt_that_was_sent_matches_whole() -> None:
@@ -84,4 +84,4 @@ def test_size_of_the_index_is_exported() -> None:
     context = make_context("mine")
     one = ApproxPrefixCacheProducer(Params(), context)
     send(one, A, PROMPT)
-    assert context.metrics.get_sample_value("epp_prefix_index_entries", {"plugin": "mine"}) == 10.0
+    assert context.metrics.registry.get_sample_value("epp_prefix_index_entries", {"plugin": "mine"}) == 10.0

@@ -154,7 +154,7 @@ def test_any_json_is_read_or_refused_and_never_raises_otherwise(document: dict[s
     try:
         parsed = parse(document, path)
     except Rejection as rejection:
-        assert rejection.status == 400
+        assert rejection.refusal.status == 400
     else:
         assert parsed.model == "m"
 
@@ -164,4 +164,4 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
         parse(b'{"model":"m","messages":[{"role":"user","content":"' + body + b'"}]}')
     except Rejection as rejection:
-        assert rejection.status == 400
+        assert rejection.refusal.status == 400

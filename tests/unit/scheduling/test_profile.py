@@ -12,13 +12,11 @@ from tests.fakes.picker import assembly_of
 
 class KeepsNone:
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        del request, candidates
         return []
 
 
 class KeepsFirst:
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        del request
         return candidates[:1]
 
 
@@ -26,13 +24,11 @@ class PicksLast:
     def pick(
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
-        del request, totals
         return candidates[-1:]
 
 
 class RatesHalf:
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
-        del request
         return [0.5] * len(candidates)
 
 
@@ -41,7 +37,7 @@ def test_short_queue_free_cache_and_known_prefix_win_by_2_2_3() -> None:
     pod_1 = make_endpoint("pod-1", waiting=3, kv_cache_ratio=0.6)
     pod_2 = make_endpoint("pod-2", waiting=1, kv_cache_ratio=0.4)
     request = make_request()
-    request.attach(PrefixMatches({pod_2: 10}, 10))
+    request.attach(PrefixMatches(matched_blocks={pod_2: 10}, total_blocks=10))
     assembly, _ = assembly_of()
 
     decision = assembly.scheduler.schedule(request, [pod_1, pod_2])
@@ -69,7 +65,7 @@ def test_long_queue_outweighs_half_a_prefix() -> None:
     busy = make_endpoint("busy", waiting=9)
     idle = make_endpoint("idle", waiting=0)
     request = make_request()
-    request.attach(PrefixMatches({busy: 5}, 10))
+    request.attach(PrefixMatches(matched_blocks={busy: 5}, total_blocks=10))
     assembly, _ = assembly_of()
     assert assembly.scheduler.schedule(request, [busy, idle]).primary is idle
 
@@ -78,7 +74,7 @@ def test_whole_prefix_outweighs_a_longer_queue() -> None:
     busy = make_endpoint("busy", waiting=9)
     idle = make_endpoint("idle", waiting=0)
     request = make_request()
-    request.attach(PrefixMatches({busy: 10}, 10))
+    request.attach(PrefixMatches(matched_blocks={busy: 10}, total_blocks=10))
     assembly, _ = assembly_of()
     assert assembly.scheduler.schedule(request, [busy, idle]).primary is busy
 
@@ -104,4 +100,4 @@ def test_filters_that_leave_nothing_reject_with_429() -> None:
     with pytest.raises(Rejection, match="profile `strict`: no endpoint passed the filters") as caught:
         profile.run(make_request(), [make_endpoint()])
     assert caught.value.reason is DropReason.SATURATED
-    assert caught.value.status == 429
+    assert caught.value.refusal.status == 429

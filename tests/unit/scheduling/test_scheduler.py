@@ -12,7 +12,6 @@ class PicksFirst:
     def pick(
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
-        del request, totals
         return candidates[:1]
 
 
@@ -22,12 +21,10 @@ class AsksForever:
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
-        del request, results
         return profiles
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
-        del request
-        return Decision(list(results.values())[-1].picked, results)
+        return Decision(endpoints=list(results.values())[-1].picked, results=results)
 
 
 def test_every_profile_runs_once_in_order() -> None:

@@ -1,0 +1,31 @@
+"""What every serving process does alike: run until told to stop, and listen for HTTP."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set, in place of ending the process."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@asynccontextmanager
+async def listening_http(application: web.Application, *, host: str, port: int) -> AsyncIterator[None]:
+    """Serve while the context is open; raises `OSError` when the port cannot be had.
+
+    A client that goes away cancels its handler at once, so that what it held is free.
+    """
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,135 @@
+"""Builds plugins for `epp.assembly`: one for each entry of the configuration, and the defaults that it leaves out."""
+
+import enum
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from epp.config import PluginSpec, decode
+from epp.plugin import Attribute, ConfigurationError, PluginContext, PluginParams, Problem
+from epp.registry import Registry
+
+
+class Role(enum.Enum):
+    """What a plugin can be. It is one if it has all members of the role's protocol."""
+
+    FILTER = ("filter", "filter")
+    SCORER = ("scorer", "score")
+    PICKER = ("picker", "pick")
+    PROFILE_HANDLER = ("profile handler", "select", "decide")
+    PARSER = ("parser", "paths", "parse")
+    PRODUCER = ("producer", "produce")
+    DISCOVERY = ("discovery", "watch")
+    ROUTED_OBSERVER = ("observer of decisions", "on_routed")
+    ENDPOINT_REMOVED_OBSERVER = ("observer of endpoints", "on_endpoint_removed")
+
+    def __init__(self, noun: str, *members: str) -> None:
+        self.noun = noun
+        self.members = members
+
+
+class Workshop:
+    """The plugins built so far, by name; problems found on the way go to the list that it was given."""
+
+    def __init__(self, registry: Registry, context: Callable[[str], PluginContext], problems: list[Problem]) -> None:
+        self.plugins: dict[str, Any] = {}
+        """Name -> instance; ``None`` for one that could not be built."""
+        self._registry = registry
+        self._context = context
+        self._problems = problems
+
+    def build(self, spec: PluginSpec, path: str) -> None:
+        """Build one plugin, or note why it cannot be built. An entry without a type, or a second one, is left out."""
+        if not spec.type or spec.ref in self.plugins:
+            return
+        self.plugins[spec.ref] = None
+        try:
+            kind = self._registry.load(spec.type)
+            arguments = self._arguments(kind, spec, path)
+            if arguments is not None:
+                self.plugins[spec.ref] = kind(**arguments)
+        except ConfigurationError as error:
+            self._problems.extend(Problem(_join(path, problem.path), problem.message) for problem in error.problems)
+        except Exception as error:  # noqa: BLE001 - a third-party constructor: named, and the other problems still shown
+            self._problems.append(Problem(path, f"plugin type `{spec.type}` failed to start: {error!r}"))
+
+    def is_built(self, name: str) -> bool:
+        """Tell whether there is a live plugin of this name."""
+        return self.plugins.get(name) is not None
+
+    def has_role(self, name: str, role: Role) -> bool:
+        """Tell whether the plugin of this name can be used in a role."""
+        plugin = self.plugins.get(name)
+        return plugin is not None and all(hasattr(plugin, member) for member in role.members)
+
+    def named(self, role: Role) -> list[str]:
+        """Return the names of all plugins with a role, in the order of the configuration."""
+        return [name for name in self.plugins if self.has_role(name, role)]
+
+    def first_or_default(self, role: Role, default_type: str) -> str:
+        """Return the first plugin with a role, building one of the default type when there is none."""
+        present = self.named(role)
+        return present[0] if present else self.build_default(default_type)
+
+    def build_default(self, type_name: str) -> str:
+        """Build a plugin that the configuration leaves out; returns its name, which is the type's if that is free."""
+        name = type_name
+        while name in self.plugins:
+            name += "-default"
+        self.build(PluginSpec(name=name, type=type_name), "")
+        return name
+
+    def build_missing_producers(self) -> None:
+        """Build the default producer of every attribute that is consumed and that nobody produces."""
+        todo = list(self.plugins.values())
+        settled: set[type[Attribute]] = set()
+        while todo:
+            for attribute in _declared(todo.pop(), "consumes"):
+                if attribute not in settled:
+                    settled.add(attribute)
+                    todo.extend(self._producer_for(attribute))
+
+    def _producer_for(self, attribute: type[Attribute]) -> Sequence[object]:
+        """Return the producer that had to be built for an attribute, if one had to."""
+        producers = [name for name, plugin in self.plugins.items() if attribute in _declared(plugin, "produces")]
+        if len(producers) > 1:
+            message = f"{attribute.__name__} is produced by {len(producers)} plugins, but has to be by one: {producers}"
+            self._problems.append(Problem("plugins", message))
+        if producers:
+            return ()
+        if attribute.default_producer is None:
+            self._problems.append(Problem("plugins", f"no plugin produces {attribute.__name__}, which one consumes"))
+            return ()
+        return [self.plugins[self.build_default(attribute.default_producer)]]
+
+    def _arguments(self, kind: type, spec: PluginSpec, path: str) -> Mapping[str, object] | None:
+        """Return the constructor's arguments by annotation; ``None`` after noting that they cannot be given."""
+        arguments: dict[str, object] = {}
+        before = len(self._problems)
+        takes_parameters = False
+        for parameter in inspect.signature(kind, eval_str=True).parameters.values():
+            wanted = parameter.annotation
+            if wanted is PluginContext:
+                arguments[parameter.name] = self._context(spec.ref)
+            elif isinstance(wanted, type) and issubclass(wanted, PluginParams):
+                takes_parameters = True
+                raw = spec.parameters or {}
+                arguments[parameter.name] = decode(wanted, raw, _join(path, "parameters"), self._problems)
+            elif parameter.default is parameter.empty:
+                message = (
+                    f"constructor parameter `{parameter.name}` of `{spec.type}` must be annotated with PluginContext "
+                    "or a PluginParams struct, or have a default"
+                )
+                self._problems.append(Problem(path, message))
+        if spec.parameters and not takes_parameters:
+            self._problems.append(Problem(_join(path, "parameters"), f"`{spec.type}` takes no parameters"))
+        return arguments if len(self._problems) == before else None
+
+
+def _declared(plugin: object, name: str) -> Sequence[type[Attribute]]:
+    declared: Sequence[type[Attribute]] = getattr(plugin, name, ())
+    return declared
+
+
+def _join(path: str, below: str) -> str:
+    return f"{path}.{below}" if path and below else path or below
