@@ -16,6 +16,8 @@ from epp.demo.process import free_ports
 RUNS = 5
 SETTLE_S = 5.0
 MODEL_SERVERS = 3
+MAX_READY_S = 2.0
+MAX_MEGABYTES = 100.0
 
 
 async def measure_once() -> tuple[float, float]:
@@ -38,13 +40,14 @@ def resident_megabytes(pid: int) -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
-async def main() -> None:
-    """Print one line for each run and the medians."""
+async def main() -> int:
+    """Print one line for each run and the medians; 1 when a median is over its bound."""
     runs = [await measure_once() for _ in range(RUNS)]
     for number, (ready_s, megabytes) in enumerate(runs, 1):
         print(f"run {number}: ready after {ready_s:.2f} s, {megabytes:.1f} MB at rest")
     ready_s, megabytes = (statistics.median(column) for column in zip(*runs, strict=True))
     print(f"median of {RUNS}: ready after {ready_s:.2f} s, {megabytes:.1f} MB at rest")
+    return int(ready_s > MAX_READY_S or megabytes > MAX_MEGABYTES)
 
 
 if __name__ == "__main__":
