@@ -1,5 +1,7 @@
 """The built-in plugins are what the protocols say: the type checker reads this file as a plugin author's code."""
 
+from collections.abc import Sequence
+
 from epp.datalayer.file_discovery import FileDiscovery
 from epp.datalayer.file_discovery import Params as FileParams
 from epp.plugin import (
@@ -35,7 +37,7 @@ def test_built_in_plugins_have_all_members_of_their_roles() -> None:
     routed: list[RoutedObserver] = [producer]
     removed: list[EndpointRemovedObserver] = [producer]
     discoveries: list[Discovery] = [FileDiscovery(FileParams(path="endpoints.yaml"), context)]
-    by_role = {
+    by_role: dict[Role, Sequence[object]] = {
         Role.SCORER: scorers,
         Role.PICKER: pickers,
         Role.PROFILE_HANDLER: handlers,
