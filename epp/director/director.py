@@ -15,7 +15,7 @@ from epp.plugin import Decision, Endpoint, InferenceRequest, ParsedBody, PrefixM
 from epp.scheduling import Scheduler
 
 LOGGED_CHARACTERS = 200
-"""Clients choose paths and model names; in the log they are cut to this length."""
+"""Clients choose request ids, paths and model names; in the log they are cut to this length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Director:
         if self._log_requests:
             self._log.info(
                 "request_rejected",
-                request_id=request_id,
+                request_id=request_id[:LOGGED_CHARACTERS],
                 path=arrived.path[:LOGGED_CHARACTERS],
                 status=status,
                 reason=rejection.reason,
@@ -133,7 +133,7 @@ class Director:
         if self._log_requests:
             self._log.info(
                 "request_routed",
-                request_id=request.id,
+                request_id=request.id[:LOGGED_CHARACTERS],
                 path=request.head.get(":path", "")[:LOGGED_CHARACTERS],
                 model=request.model[:LOGGED_CHARACTERS],
                 endpoint=decision.primary.key,

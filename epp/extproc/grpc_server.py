@@ -78,15 +78,24 @@ class _Conversation:
 
     async def hold(self) -> None:
         """Answer messages until the gateway has no more."""
-        while True:
-            message = await self._stream.read()
-            if message is grpc.aio.EOF:
-                return
-            request = self._session.receive(message)
-            if request is not None:
-                await self._decide(request)
-            for answer in self._session.take_answers():
-                await self._stream.write(answer)
+        while await self._exchange():
+            pass
+
+    async def _exchange(self) -> bool:
+        """Take one message and answer it; tells whether there was one.
+
+        A call for each message, so that no variable keeps a body alive while the next message is awaited: that can
+        take as long as the answer streams.
+        """
+        message = await self._stream.read()
+        if message is grpc.aio.EOF:
+            return False
+        request = self._session.receive(message)
+        if request is not None:
+            await self._decide(request)
+        for answer in self._session.take_answers():
+            await self._stream.write(answer)
+        return True
 
     async def _decide(self, request: ArrivedRequest) -> None:
         try:

@@ -1,7 +1,7 @@
 """One ext_proc stream's conversation, without I/O.
 
-Messages go in through `Session.receive`, which returns an event when something happened that is not the protocol's own
-business; answers come out of `Session.take_answers`. The caller does all reading, waiting and writing.
+Messages go in through `Session.receive`, which returns the request when it is complete and wants a decision; answers
+come out of `Session.take_answers`. The caller does all reading, waiting and writing.
 
 What Envoy does in each mode was observed on a real one; the rules that follow from it are beside the code that keeps
 them. ``protocol_config`` is a hint that only the first message may carry: without it, a body is expected in the mode
