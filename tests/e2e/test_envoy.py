@@ -166,6 +166,7 @@ async def test_client_that_goes_away_leaves_nothing_behind(world: World) -> None
         await world.picker.wait_for_metric("epp_requests_in_flight", 1)
         response.close()
     await world.picker.wait_for_metric("epp_requests_in_flight", 0)
+    assert await world.picker.metric("epp_requests_in_flight") == 0
 
 
 async def test_picker_reports_no_failure_of_its_own(world: World) -> None:

@@ -182,7 +182,8 @@ class HelpfulScorer:
 
 
 def test_plugin_is_only_what_it_has_all_methods_of() -> None:
-    build(HEAD + "plugins: [{type: helpful-scorer}, {type: single-profile-handler}]\n")
+    (profile,) = build(HEAD + "plugins: [{type: helpful-scorer}, {type: single-profile-handler}]\n").profiles
+    assert [one.name for one in profile.scorers] == ["helpful-scorer"]
 
 
 def test_plugin_that_is_named_like_a_default_type_does_not_hide_it() -> None:

@@ -160,3 +160,4 @@ async def test_file_swapped_by_symbolic_link_is_noticed(tmp_path: Path) -> None:
         (tmp_path / "new").symlink_to("v2")
         (tmp_path / "new").rename(tmp_path / "data")
         await watched.wait_for(["a", "b"])
+    assert watched.published == [["a"], ["a", "b"]]
