@@ -25,7 +25,10 @@ async def listening_http(application: web.Application, *, host: str, port: int) 
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         yield
     finally:
         await runner.cleanup()

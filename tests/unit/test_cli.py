@@ -53,6 +53,11 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
         pytest.param(["--endpoint", "8000"], "epp: --endpoint 8000: must be HOST:PORT", id="bad endpoint"),
         pytest.param(["--grpc-port", "70000"], "70000 is not in the range 1<=x<=65535", id="no such port"),
         pytest.param(["--refresh-metrics-interval=0s"], "`0s` is too short; the least is 0.05s", id="no pause"),
+        pytest.param(
+            ["--endpoint", "10.0.0.1:1", "--bind-address", "no-such-host.invalid"],
+            "epp: cannot listen on no-such-host.invalid:9090: ",
+            id="no such address",
+        ),
         pytest.param(["--v=-1"], "-1 is not in the range x>=0", id="negative verbosity"),
         pytest.param(["--grpc-port", "high"], "'high' is not a valid integer", id="bad number"),
         pytest.param(["--drain-timeout", "30"], "`30` is no duration; write it like 30s", id="bad duration"),
