@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from epp import __version__
 from epp.admin import Admin
-from epp.assembly import Surroundings, assemble_text
+from epp.assembly import Assembly, Surroundings, assemble_text
 from epp.datalayer import Datastore, Scraper
 from epp.datalayer.static import parse_endpoints
 from epp.director import Director
@@ -55,7 +55,7 @@ class Service:
         self._metrics = _make_metrics()
         rng = random.Random()  # noqa: S311 - picks and jitter, not secrets
         surroundings = Surroundings(metrics=self._metrics, log=log, random=rng)
-        self._assembly = assemble_text(_config_text(settings), surroundings)
+        self._assembly = _assemble(settings, surroundings)
         self._specs = _static_endpoints(settings, self._assembly.discovery)
         self._pool_known = asyncio.Event()
         self._datastore = Datastore(clock=time.monotonic, log=log, on_removed=self._forget)
@@ -148,13 +148,19 @@ def _make_metrics() -> Metrics:
     return Metrics(registry)
 
 
-def _config_text(settings: Settings) -> str | None:
-    if settings.config_file is None or settings.config_text is not None:
-        return settings.config_text
+def _assemble(settings: Settings, surroundings: Surroundings) -> Assembly:
+    """Build what the configuration says; raises `ConfigurationError`, each problem after the flag that it came by."""
+    text, source = settings.config_text, "--config-text"
+    if settings.config_file is not None:
+        source = f"--config-file {settings.config_file}"
+        try:
+            text = Path(settings.config_file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError([f"{source}: cannot be read: {error}"]) from error
     try:
-        return Path(settings.config_file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"--config-file {settings.config_file}: cannot be read: {error}"]) from error
+        return assemble_text(text, surroundings)
+    except ConfigurationError as error:
+        raise ConfigurationError([f"{source}: {problem}" for problem in error.problems]) from error
 
 
 def _static_endpoints(settings: Settings, discovery: GuardedDiscovery | None) -> Sequence[EndpointSpec]:

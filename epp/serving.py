@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+SHUTDOWN_S = 1.0
+"""How long connections that are busy may keep a listener from closing."""
 
-def stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set, in place of ending the process."""
+
+def stop_signal(*more: signal.Signals) -> asyncio.Event:
+    """Return an event that SIGTERM, SIGINT and any ``more`` set, in place of ending the process."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
@@ -22,7 +25,7 @@ async def listening_http(application: web.Application, *, host: str, port: int) 
 
     A client that goes away cancels its handler at once, so that what it held is free.
     """
-    runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         try:

@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_duration(text: str) -> float:
     """Return seconds of a Go duration such as ``500ms`` or ``1m30s``; raises `ValueError` for anything else."""
+    if text == "0":
+        return 0.0
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"`{text}` is no duration; write it like 30s, 500ms or 1m30s")

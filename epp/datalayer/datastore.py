@@ -10,6 +10,9 @@ from epp.plugin import Endpoint, EndpointSpec, Load
 FAILURES_UNTIL_UNREADY = 2
 """Failed scrapes in a row after which an endpoint counts as gone; a refused connection counts at once."""
 
+LOGGED_ENDPOINTS = 20
+"""How many names a log line has when many endpoints come or go at once."""
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -62,7 +65,14 @@ class Datastore:
         for endpoint in gone:
             self._on_removed(endpoint)
         if gone or came:
-            self._log.info("pool_changed", added=[e.key for e in came], removed=[e.key for e in gone])
+            self._log.info(
+                "pool_changed",
+                endpoints=len(self._endpoints),
+                added=[endpoint.key for endpoint in came[:LOGGED_ENDPOINTS]],
+                added_count=len(came),
+                removed=[endpoint.key for endpoint in gone[:LOGGED_ENDPOINTS]],
+                removed_count=len(gone),
+            )
             for listener in self._listeners:
                 listener()
 

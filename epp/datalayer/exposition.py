@@ -12,9 +12,12 @@ from epp.plugin import Load
 
 MAX_VALUE = 1e15
 """No count of requests or blocks is larger; what claims to be is passed over, so that sums stay finite."""
-_SAMPLE = re.compile(rb'(?:\{((?:[^"}\n]|"(?:[^"\\\n]|\\.)*")*)\})?[ \t]+([^ \t\r\n]+)')
-"""What follows a metric's name on its line: labels in braces, then the value; a timestamp may follow and is ignored."""
-_LABEL = re.compile(rb'([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"')
+_SAMPLE = re.compile(rb'(?:\{((?:[^"}\n]|"(?:[^"\\\n]|\\.)*+")*+)\})?[ \t]+([^ \t\r\n]+)')
+"""What follows a metric's name on its line: labels in braces, then the value; a timestamp may follow and is ignored.
+
+Both expressions are possessive and bound to a line or a word, so that no page takes more than linear time.
+"""
+_LABEL = re.compile(rb'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"')
 
 
 def read_load(page: bytes, names: EngineMetrics) -> Load:

@@ -27,9 +27,10 @@ class Params(PluginParams):
 class FileDiscovery:
     """Reads ``endpoints: [{name, namespace, address, port, labels}]``.
 
-    The file is read twice a second and compared by content, so that it does not matter how it is replaced: written in
-    place, renamed over, or swapped by a symbolic link as Kubernetes does. Reading and parsing happen in a thread: a
-    large pool must not hold requests up. A broken file keeps the last good pool.
+    The file is read twice a second and compared by content, so that it does not matter how it is replaced: renamed
+    over, or swapped by a symbolic link as Kubernetes does. (One that is written in place may be read half written.)
+    Reading and parsing happen in a thread: a large pool must not hold requests up. A broken file keeps the last good
+    pool.
     """
 
     def __init__(self, params: Params, context: PluginContext) -> None:

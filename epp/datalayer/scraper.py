@@ -49,7 +49,12 @@ class Scraper:
     async def run(self) -> None:
         """Scrape every endpoint of the pool, as it changes, until cancelled."""
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=True) as http, asyncio.TaskGroup() as tasks:
+        # One connection for each endpoint: with aiohttp's limit of 100, those that hang would keep others waiting.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as http,
+            asyncio.TaskGroup() as tasks,
+        ):
             followed: dict[Endpoint, asyncio.Task[None]] = {}
             while True:
                 self._changed.clear()

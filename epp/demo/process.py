@@ -11,6 +11,7 @@ import aiohttp
 STOP_S = 5.0
 """How long a child may take to end after SIGTERM before it is killed."""
 START_S = 20.0
+MAX_LINE_BYTES = 16 * 1024 * 1024
 _POLL_S = 0.05
 _KEPT_LINES = 10
 
@@ -77,7 +78,12 @@ async def running_child(
     In a session of its own: Ctrl-C reaches it through us, in the order in which we stop, and not from the terminal.
     """
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True, env=env
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        env=env,
+        limit=MAX_LINE_BYTES,
     )
     child = Child(name, process)
     async with asyncio.TaskGroup() as tasks:

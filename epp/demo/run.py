@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ async def run_demo(
         if text is not None:
             echo(text)
 
-    stop = stop_signal()
+    stop = stop_signal(signal.SIGHUP)
     outcomes: list[Outcome] = []
     echo("starting model servers, picker and Envoy ...")
     async with running_stack(replace(options, on_picker_line=show)) as stack:

@@ -35,7 +35,7 @@ class ExtProcService:
         )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Process": method}),))
 
-    async def process(self, _requests: object, stream: "Stream") -> None:
+    async def process(self, _requests: object, stream: "RpcStream") -> None:
         """Hold one conversation until the gateway ends it, clean or by cancelling: both are normal.
 
         A fault of ours ends the stream with an error, so that the gateway applies its failure mode.
@@ -44,6 +44,9 @@ class ExtProcService:
         try:
             await conversation.hold()
         except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
+            if stream.cancelled():
+                # The gateway went away while we wrote: grpc reports that as a failed write.
+                return
             self._metrics.session_failed()
             self._log.error("session_failed", error=repr(fault), exc_info=fault)
             await stream.abort(grpc.StatusCode.INTERNAL, "the endpoint picker failed; its log has the details")
@@ -60,6 +63,14 @@ class Stream(Protocol):
 
     def write(self, message: ProcessingResponse) -> Awaitable[None]:
         """Send one answer."""
+        ...
+
+
+class RpcStream(Stream, Protocol):
+    """What the service needs of it beside."""
+
+    def cancelled(self) -> bool:
+        """Tell whether the other side has cancelled the stream."""
         ...
 
     def abort(self, code: grpc.StatusCode, details: str) -> Awaitable[None]:

@@ -1,5 +1,6 @@
 """One JSON object a line on standard output."""
 
+import contextlib
 import logging
 import sys
 from typing import TextIO
@@ -19,7 +20,7 @@ def make_logger(verbosity: int, *, stream: TextIO | None = None) -> FilteringBou
     """
     level = logging.DEBUG if verbosity >= DEBUG_VERBOSITY else logging.INFO
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stdout),
+        _Lines(stream or sys.stdout),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -29,6 +30,31 @@ def make_logger(verbosity: int, *, stream: TextIO | None = None) -> FilteringBou
         wrapper_class=structlog.make_filtering_bound_logger(level),
     ).bind()
     return logger
+
+
+class _Lines:
+    """Writes lines. A log that cannot be written any more must not fail the request that wrote to it.
+
+    The first time, standard error says so.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._is_lost = stream is None
+
+    def msg(self, line: str) -> None:
+        """Write a line, unless the stream is gone."""
+        if self._stream is None or self._is_lost:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._is_lost = True
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"epp: the log cannot be written any more: {error}\n")
+
+    debug = info = warning = error = critical = log = msg
 
 
 def adopt_library_logs(log: FilteringBoundLogger) -> None:

@@ -81,12 +81,12 @@ class Engine:
 
         A client that goes away closes the context early, and its place is free at once.
         """
+        blocks = math.ceil((len(prompt) / BYTES_PER_TOKEN + output_tokens) / self.settings.block_size_tokens)
         self.waiting += 1
         try:
             await self._slots.acquire()
         finally:
             self.waiting -= 1
-        blocks = math.ceil((len(prompt) / BYTES_PER_TOKEN + output_tokens) / self.settings.block_size_tokens)
         self.running += 1
         self._blocks_in_use += blocks
         try:

@@ -8,6 +8,7 @@ import msgspec
 from epp.simulator.engine import Running
 
 DEFAULT_OUTPUT_TOKENS = 16
+MAX_OUTPUT_TOKENS = 1_000_000
 _WORDS = ("The", " quick", " brown", " fox", " jumps", " over", " the", " lazy", " dog", " and", " runs", " away", ".")
 
 Json = dict[str, Any]
@@ -51,6 +52,8 @@ class ChatShape:
         messages = document.get("messages")
         if not isinstance(messages, list) or not messages:
             raise InvalidRequestError("messages: at least one is required")
+        if not all(isinstance(message, dict) for message in messages):
+            raise InvalidRequestError("messages: each must be an object")
         return "".join(f"<{message.get('role')}>{_text(message.get('content'))}" for message in messages).encode()
 
     def whole(self, text: str) -> Json:
@@ -86,11 +89,14 @@ class CompletionShape:
 
 
 def output_tokens(document: Mapping[str, Any]) -> int:
-    """Return how many tokens the answer has: as many as the client allows."""
+    """Return how many tokens the answer has, as many as the client allows; raises `InvalidRequestError`."""
     for key in ("max_completion_tokens", "max_tokens"):
         value = document.get(key)
-        if isinstance(value, int) and value > 0:
-            return value
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_OUTPUT_TOKENS:
+            raise InvalidRequestError(f"{key}: must be a whole number from 1 to {MAX_OUTPUT_TOKENS}")
+        return value
     return DEFAULT_OUTPUT_TOKENS
 
 

@@ -1,6 +1,7 @@
 """``epp demo`` as a newcomer runs it: one command, and nothing left of it afterwards."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -73,3 +74,17 @@ async def test_ctrl_c_stops_every_part() -> None:
         assert await exit_code_after_ctrl_c(child) == 0
         assert not any(part.exists() for part in parts)
     assert lines[-1] == "stopped"
+
+
+async def test_part_that_crashes_ends_the_demo_and_is_named() -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*demo(), stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_S):
+        await process.stdout.readuntil(b"curl -i")
+        (picker,) = [part for part in children_of(process.pid) if b"serve" in (part / "cmdline").read_bytes()]
+        os.kill(int(picker.name), signal.SIGKILL)
+        output, _ = await process.communicate()
+    assert process.returncode == 2
+    assert b"epp: epp serve ended with exit code -9" in output
+    assert b"Traceback" not in output

@@ -75,6 +75,13 @@ async def test_streamed_answer_without_the_option_has_no_usage(http: aiohttp.Cli
         pytest.param(b"hello", 400, "body is not a JSON object", id="no JSON"),
         pytest.param(b"[]", 400, "body is not a JSON object", id="list"),
         pytest.param(b'{"model": "gpt"}', 404, "the model `gpt` does not exist", id="other model"),
+        pytest.param(b'{"model": "tiny", "messages": ["x"]}', 400, "messages: each must be an object", id="no object"),
+        pytest.param(
+            b'{"model": "tiny", "max_tokens": 1%s, "messages": [{}]}' % (b"0" * 310),
+            400,
+            "max_tokens: must be a whole number from 1 to 1000000",
+            id="endless answer",
+        ),
         pytest.param(b'{"model": "tiny"}', 400, "messages: at least one is required", id="no messages"),
     ],
 )
@@ -103,3 +110,16 @@ async def test_metrics_page_reads_like_vllms(http: aiohttp.ClientSession) -> Non
     assert load.kv_cache_ratio is not None
     assert load.kv_cache_ratio > 0
     assert b'vllm:prefix_cache_queries_total{engine="0",model_name="tiny"} 75.0' in text
+
+
+async def test_text_in_parts_counts_like_text_in_one_piece(http: aiohttp.ClientSession) -> None:
+    """GuideLLM and others send a user's message as a list of parts."""
+    text = CHAT["messages"][0]["content"]
+    parts = [{"type": "text", "text": text[:7]}, {"type": "text", "text": text[7:]}]
+    counts = []
+    for content in (text, parts):
+        async with http.post(
+            "/v1/chat/completions", json=CHAT | {"messages": [{"role": "user", "content": content}]}
+        ) as response:
+            counts.append((await response.json())["usage"]["prompt_tokens"])
+    assert counts[0] == counts[1]

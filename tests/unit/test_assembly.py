@@ -191,6 +191,11 @@ def test_plugin_that_is_named_like_a_default_type_does_not_hide_it() -> None:
     assert [one.name for one in assembly.profiles[0].scorers] == ["max-score-picker"]
 
 
+def test_consumer_that_is_named_like_its_default_producer_still_gets_one() -> None:
+    assembly = build(HEAD + "plugins: [{type: prefix-cache-scorer, name: approx-prefix-cache-producer}]\n")
+    assert len(assembly.producers) == 1
+
+
 def test_two_plugins_of_one_type_share_their_metrics() -> None:
     """And two producers of one attribute would overwrite each other's, so that is an error."""
     (problem,) = problems_of(

@@ -49,6 +49,7 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        pytest.param(["--config-text", ""], "epp: --config-text: must be a mapping, not empty", id="empty config"),
         pytest.param([], "epp: nothing names the pool: give --endpoint HOST:PORT", id="no pool"),
         pytest.param(["--endpoint", "8000"], "epp: --endpoint 8000: must be HOST:PORT", id="bad endpoint"),
         pytest.param(["--grpc-port", "70000"], "70000 is not in the range 1<=x<=65535", id="no such port"),
@@ -67,7 +68,7 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
             ["--config-file", "nowhere.yaml"], "epp: --config-file nowhere.yaml: cannot be read", id="no file"
         ),
         pytest.param(["--config-text", "a", "--config-file", "b"], "exclude each other", id="file and text"),
-        pytest.param(["--config-text", "colour: blue"], "epp: colour: unknown field", id="bad config"),
+        pytest.param(["--config-text", "colour: blue"], "epp: --config-text: colour: unknown field", id="bad config"),
         pytest.param(
             ["--endpoint", "10.0.0.1:1", "--cert-path", "/nowhere"],
             "epp: --cert-path /nowhere: cannot read /nowhere/tls.crt: No such file or directory",

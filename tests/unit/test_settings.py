@@ -7,7 +7,7 @@ from epp.settings import Settings, field_docs, parse_duration
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 30.0), ("500ms", 0.5), ("1m30s", 90.0), ("1.5s", 1.5), ("2h", 7200.0), ("0s", 0.0)],
+    [("30s", 30.0), ("500ms", 0.5), ("1m30s", 90.0), ("1.5s", 1.5), ("2h", 7200.0), ("0s", 0.0), ("0", 0.0)],
 )
 def test_go_duration_is_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)

@@ -8,6 +8,10 @@ import msgspec
 from epp.plugin import DropReason, ParsedBody, Rejection
 
 CHAT = "chat/completions"
+MAX_PROMPTS = 256
+"""Prompts of one request that are looked at: more of them say nothing more about where it should go."""
+MAX_TOKENS = 262_144
+"""Token ids of one prompt that are looked at."""
 _TOKEN_BYTES = 4
 
 
@@ -87,6 +91,8 @@ def _completion_prompts(prompt: object) -> Sequence[bytes]:
         return (prompt.encode(),)
     if not isinstance(prompt, list) or not prompt:
         raise _invalid("`prompt` is required: a string, a list of strings, or token ids", "prompt")
+    if not isinstance(prompt[0], int):
+        prompt = prompt[:MAX_PROMPTS]
     if all(isinstance(part, str) for part in prompt):
         return tuple(part.encode() for part in prompt)
     if all(isinstance(part, list) for part in prompt):
@@ -96,7 +102,7 @@ def _completion_prompts(prompt: object) -> Sequence[bytes]:
 
 def _tokens(ids: list[object], where: str) -> bytes:
     try:
-        return b"".join(_token(one) for one in ids)
+        return b"".join(_token(one) for one in ids[:MAX_TOKENS])
     except (TypeError, OverflowError) as error:
         raise _invalid(
             f"`{where}` must hold strings, or token ids from 0 to 4294967295, and not a mixture", where

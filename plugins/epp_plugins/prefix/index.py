@@ -19,6 +19,8 @@ class PrefixIndex(Generic[E]):
         self._capacity_blocks = capacity_blocks
         self._masks: dict[int, int] = {}
         self._slots: dict[E, int] = {}
+        self._endpoints: dict[int, E] = {}
+        """Slot -> endpoint, the reverse of `_slots`."""
         self._free_slots: list[int] = []
         self._recent: dict[E, dict[int, None]] = {}
         """For each endpoint its blocks, least recently used first."""
@@ -29,19 +31,19 @@ class PrefixIndex(Generic[E]):
 
     def match(self, chain: Sequence[int]) -> dict[E, int]:
         """Return how many blocks from the start of the chain each endpoint has; those with none are absent."""
-        depth_of_slot: dict[int, int] = {}
+        depths: dict[E, int] = {}
         alive = -1
         for depth, block in enumerate(chain):
             still = self._masks.get(block, 0) & alive
             if still != alive:
                 if depth:
-                    _note_depth(depth_of_slot, alive & ~still, depth)
+                    self._note_depth(depths, alive & ~still, depth)
                 alive = still
                 if not alive:
                     break
         if chain and alive:
-            _note_depth(depth_of_slot, alive, len(chain))
-        return {endpoint: depth_of_slot[slot] for endpoint, slot in self._slots.items() if slot in depth_of_slot}
+            self._note_depth(depths, alive, len(chain))
+        return depths
 
     def insert(self, endpoint: E, chain: Sequence[int]) -> None:
         """Note that the endpoint is about to have these blocks; evicts what is then too much."""
@@ -65,13 +67,20 @@ class PrefixIndex(Generic[E]):
             return
         for block in self._recent.pop(endpoint):
             self._clear_bit(block, 1 << slot)
+        del self._endpoints[slot]
         self._free_slots.append(slot)
+
+    def _note_depth(self, depths: dict[E, int], slots: int, depth: int) -> None:
+        """Write the depth at which the endpoints of a bitmask stopped matching."""
+        for slot in _bits(slots):
+            depths[self._endpoints[slot]] = depth
 
     def _slot(self, endpoint: E) -> int:
         slot = self._slots.get(endpoint)
         if slot is None:
             slot = self._free_slots.pop() if self._free_slots else len(self._slots)
             self._slots[endpoint] = slot
+            self._endpoints[slot] = endpoint
             self._recent[endpoint] = {}
         return slot
 
@@ -81,12 +90,6 @@ class PrefixIndex(Generic[E]):
             self._masks[block] = mask
         else:
             del self._masks[block]
-
-
-def _note_depth(depth_of_slot: dict[int, int], slots: int, depth: int) -> None:
-    """Write the depth at which the endpoints of a bitmask stopped matching."""
-    for slot in _bits(slots):
-        depth_of_slot[slot] = depth
 
 
 def _bits(mask: int) -> Iterable[int]:

@@ -27,7 +27,7 @@ class Params(PluginParams):
     block_size_tokens: Annotated[int, Meta(ge=1)] = 16
     """Tokens in a prefix block."""
     max_prefix_tokens_to_match: Annotated[int, Meta(ge=1)] = 131_072
-    """How much of a prompt's beginning is looked at."""
+    """How much of a request's prompts is looked at, from their beginnings."""
     lru_capacity_per_server: Annotated[int, Meta(ge=1)] = 31_250
     """Blocks that an endpoint is believed to keep."""
 
@@ -60,17 +60,25 @@ class ApproxPrefixCacheProducer:
         """Attach how much of the prompt each endpoint has; of several prompts, the sum."""
         if not request.prompts:
             return
-        seed = model_seed(request.model)
-        chains = [
-            chain(seed, prompt, block_bytes=self._block_bytes, max_blocks=self._max_blocks)
-            for prompt in request.prompts
-        ]
+        chains = self._chains(request)
         matched: dict[Endpoint, int] = {}
         for one in chains:
             for endpoint, blocks in self._index.match(one).items():
                 matched[endpoint] = matched.get(endpoint, 0) + blocks
         request.attach(_Chains(chains))
         request.attach(PrefixMatches(matched_blocks=matched, total_blocks=sum(map(len, chains))))
+
+    def _chains(self, request: InferenceRequest) -> Sequence[Sequence[int]]:
+        """Return the block hashes of each prompt that has a whole block, up to the bound for all of them together."""
+        seed = model_seed(request.model)
+        left = self._max_blocks
+        chains = []
+        for prompt in request.prompts:
+            one = chain(seed, prompt, block_bytes=self._block_bytes, max_blocks=left)
+            if one:
+                chains.append(one)
+                left -= len(one)
+        return chains
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
         """Remember that the primary endpoint is about to have the prompt's blocks."""

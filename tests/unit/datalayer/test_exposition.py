@@ -115,3 +115,18 @@ def test_garbage_around_or_in_a_page_never_raises(garbage: bytes, lines: int) ->
     page = b"vllm:num_requests_waiting 1\n" * lines
     read_load(page + garbage, VLLM)
     read_load(b"vllm:num_requests_waiting" + garbage + b"\nvllm:cache_config_info{" + garbage + b"} 1", VLLM)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(b"vllm:num_requests_waiting{\n" * 300_000, id="open braces"),
+        pytest.param(b'vllm:num_requests_waiting{a="\n' * 300_000, id="open quotes"),
+        pytest.param(b"vllm:cache_config_info{" + b"a" * 8_000_000, id="word without an end"),
+        pytest.param(b"vllm:cache_config_info{" + b"a" * 8_000_000 + b"} 1", id="word without a value"),
+        pytest.param(b"vllm:cache_config_info{" + b'a="' * 2_000_000 + b"} 1", id="quotes"),
+    ],
+)
+def test_hostile_page_of_8_mb_is_read_in_linear_time(page: bytes) -> None:
+    """A page of quadratic cost would not end within any patience; the suite's own time is the bound."""
+    assert read_load(page, VLLM).waiting is None

@@ -29,6 +29,7 @@ class FakeStream:
         self._then = then
         self.written: list[pb.ProcessingResponse] = []
         self.aborted: grpc.StatusCode | None = None
+        self.is_cancelled = False
 
     async def read(self) -> pb.ProcessingRequest:
         if self._messages:
@@ -40,6 +41,9 @@ class FakeStream:
 
     async def write(self, message: pb.ProcessingResponse) -> None:
         self.written.append(message)
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         assert details
@@ -101,6 +105,19 @@ async def test_fault_of_ours_ends_the_stream_with_an_error_and_is_counted() -> N
     assert stream.aborted is grpc.StatusCode.INTERNAL
     assert value_of(metrics, "epp_session_errors_total") == 1.0
     assert director.ends == 0
+
+
+async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> None:
+    class GoesAway(FakeStream):
+        async def write(self, message: pb.ProcessingResponse) -> None:
+            self.is_cancelled = True
+            raise RuntimeError("the batch failed")
+
+    director, stream = CountsEnds(), GoesAway([GET])
+    metrics = await serve(director, stream)
+    assert stream.aborted is None
+    assert director.ends == 1
+    assert value_of(metrics, "epp_session_errors_total") == 0.0
 
 
 async def test_rejection_is_an_answer_and_no_fault() -> None:

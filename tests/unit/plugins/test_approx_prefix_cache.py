@@ -59,6 +59,12 @@ def test_several_prompts_are_matched_each_on_its_own() -> None:
     assert found.ratio(A) == pytest.approx(0.5)
 
 
+def test_bound_on_blocks_holds_for_all_prompts_together() -> None:
+    found = matches(producer(max_prefix_tokens_to_match=15 * 16), PROMPT, PROMPT, PROMPT)
+    assert found is not None
+    assert found.total_blocks == 15
+
+
 def test_removed_endpoint_is_forgotten() -> None:
     one = producer()
     send(one, A, PROMPT)

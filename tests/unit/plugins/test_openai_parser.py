@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.plugin import DropReason, ParsedBody, Rejection
-from epp_plugins.parsers.openai import OpenaiParser
+from epp_plugins.parsers.openai import MAX_PROMPTS, MAX_TOKENS, OpenaiParser
 
 CHAT_PATH, TEXT_PATH = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hello"}
@@ -134,6 +134,13 @@ def test_bad_body_is_400_and_says_what_and_where(body: object, path: str, messag
     assert caught.value.reason is DropReason.BAD_REQUEST
     assert caught.value.message.startswith(message)
     assert caught.value.param == param
+
+
+def test_only_the_first_prompts_and_tokens_of_a_huge_request_are_looked_at() -> None:
+    many = parse({"model": "m", "prompt": ["a"] * 300}, TEXT_PATH).prompts
+    (long,) = parse({"model": "m", "prompt": [1] * 300_000}, TEXT_PATH).prompts
+    assert len(many) == MAX_PROMPTS
+    assert len(long) == MAX_TOKENS * 4
 
 
 TEXT = st.sampled_from(["", "role", "content", "type", "text", "user", "é", "\ud800", "\x00"])
