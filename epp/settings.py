@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refresh_metrics_interval: Interval = 1.0
     """Time between two scrapes of an endpoint's metrics page, such as 1s."""
     v: Annotated[int, msgspec.Meta(ge=0)] = 2
-    """Log verbosity: 1 leaves requests out, 2 writes a line for each request, 4 adds every decision's scores."""
+    """Log verbosity: 1 leaves requests out, 2 has a line for each, 4 adds each decision's scores and failed scrape."""
 
 
 def parse_duration(text: str) -> float:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from epp.demo.stack import MODEL, Stack
 from epp.demo.traffic import Outcome
 
+PROMPT = "Explain to a platform engineer, in two sentences, what an endpoint picker does."
+"""Longer than a prefix block, so that asking it twice shows a match."""
 _READINESS = ("endpoint_ready", "endpoint_unready")
 
 
 def instructions(stack: Stack) -> str:
     """Return what to try."""
-    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]})
+    body = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": PROMPT}]})
     return f"""
   Envoy    {stack.url}   (asks the picker on port {stack.picker_ports.ext_proc} about every request)
   picker   http://127.0.0.1:{stack.picker_ports.metrics}/metrics

@@ -61,6 +61,16 @@ class Endpoint:
         return self.spec.name
 
     @property
+    def address(self) -> str:
+        """Its IP address, without brackets."""
+        return self.spec.address
+
+    @property
+    def port(self) -> int:
+        """The port that it serves on."""
+        return self.spec.port
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """The labels that discovery gave it."""
         return self.spec.labels

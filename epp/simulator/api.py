@@ -106,7 +106,7 @@ class ModelServer:
                 choice = shape.part(word(number), is_first=number == 0, is_last=number == last)
                 await response.write(_event(frame | {"object": shape.chunk_name, "choices": [choice]}))
         if _wants_usage(document):
-            await response.write(_event(frame | {"choices": [], "usage": usage(running)}))
+            await response.write(_event(frame | {"object": shape.chunk_name, "choices": [], "usage": usage(running)}))
         await response.write(b"data: [DONE]\n\n")
         return response
 

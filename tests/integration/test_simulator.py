@@ -61,6 +61,7 @@ async def test_streamed_answer_is_events_with_usage_last(
     texts = [part["choices"][0].get("text") or part["choices"][0]["delta"]["content"] for part in parts]
     assert texts == ["The", " quick", " brown"]
     assert [part["choices"][0]["finish_reason"] for part in parts] == [None, None, "length"]
+    assert {part["object"] for part in parts} == {usage["object"]}
     assert usage["usage"]["total_tokens"] == usage["usage"]["prompt_tokens"] + 3
 
 

@@ -94,7 +94,7 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
     [
         pytest.param(
             "plugins: [{type: queue-scorrer}]\n",
-            "plugins[0]: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
+            "plugins[0].type: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
             id="unknown type",
         ),
         pytest.param(
@@ -209,7 +209,7 @@ def test_two_plugins_of_one_type_share_their_metrics() -> None:
 
 def test_type_whose_module_lacks_it_is_named() -> None:
     (problem,) = problems_of(HEAD + "plugins: [{type: not-there}]\n")
-    assert problem.startswith("plugins[0]: plugin type `not-there`")
+    assert problem.startswith("plugins[0].type: plugin type `not-there`")
     assert "cannot be loaded" in problem
 
 
@@ -217,6 +217,6 @@ def test_problems_of_shape_and_of_plugins_come_together() -> None:
     text = HEAD + "colour: blue\nplugins: [{type: nope}, {type: approx-prefix-cache-producer, parameters: {x: 1}}]\n"
     assert [problem.split(":")[0] for problem in problems_of(text)] == [
         "colour",
-        "plugins[0]",
+        "plugins[0].type",
         "plugins[1].parameters.x",
     ]

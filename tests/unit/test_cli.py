@@ -42,7 +42,7 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
     assert result.stderr.splitlines() == [
         f"{file}: {entry}.weight: expected `float | null`, got `str`",
         f"{file}: {entry}.pluginRef: no plugin is named `queue-scorer`; did you mean `queue-scorrer`?",
-        f"{file}: plugins[0]: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
+        f"{file}: plugins[0].type: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
     ]
 
 
