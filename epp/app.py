@@ -80,13 +80,14 @@ class Service:
         async with (
             listening_http(admin, host=host, port=settings.metrics_port),
             _listening(make_server(self._health.add_to), _address(host, settings.grpc_health_port)),
-            _background(self._data_layer()),
+            _background(self._find_pool()),
         ):
             await self._pool_known.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
-            async with self._serving_ext_proc(_address(host, settings.grpc_port)):
-                yield
+            async with _background(self._scraper.run()):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
+                async with self._serving_ext_proc(_address(host, settings.grpc_port)):
+                    yield
 
     @contextlib.asynccontextmanager
     async def _serving_ext_proc(self, address: str) -> AsyncIterator[None]:
@@ -119,12 +120,12 @@ class Service:
             log_requests=self._settings.v >= REQUEST_VERBOSITY,
         )
 
-    def _data_layer(self) -> Sequence[Coroutine[None, None, None]]:
-        """Return what keeps the pool and its load up to date."""
-        if self._assembly.discovery is not None:
-            return [self._scraper.run(), self._assembly.discovery.run(self._set_pool)]
-        self._set_pool(self._specs)
-        return [self._scraper.run()]
+    async def _find_pool(self) -> None:
+        """Keep the pool up to date; that of the command line never changes."""
+        if self._assembly.discovery is None:
+            self._set_pool(self._specs)
+        else:
+            await self._assembly.discovery.run(self._set_pool)
 
     def _set_pool(self, specs: Sequence[EndpointSpec]) -> None:
         self._datastore.replace(specs)
@@ -180,13 +181,12 @@ def _address(host: str, port: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _background(coroutines: Sequence[Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    """Run tasks while the context is open; one that fails ends the context, because a service without it is broken."""
+async def _background(coroutine: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a task while the context is open; if it fails it ends the context: a service without it is broken."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        task = group.create_task(coroutine)
         yield
-        for task in tasks:
-            task.cancel()
+        task.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -262,14 +262,14 @@ class GuardedDiscovery:
             self._has_published = True
             publish(specs)
 
-        is_done = await self._is_done(note)
-        while not is_done:
+        has_ended = await self._has_ended(note)
+        while not has_ended:
             await asyncio.sleep(DISCOVERY_RETRY_S)
-            is_done = await self._is_done(note)
+            has_ended = await self._has_ended(note)
         if not self._has_published:
             raise ConfigurationError([f"discovery `{self._guard.plugin}` ended without naming a pool"])
 
-    async def _is_done(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> bool:
+    async def _has_ended(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> bool:
         try:
             await self._watch(publish)
         except Exception as failure:

@@ -20,6 +20,7 @@ class Upstream:
         self.port = port
         self.name = f"{HOST}:{port}"
         self.page = IDLE_PAGE
+        self.page_delay_s = 0.0
         self.bodies: list[bytes] = []
         self.heads: list[dict[str, str]] = []
         self.next_chunk = asyncio.Event()
@@ -39,6 +40,7 @@ class Upstream:
         await self._runner.cleanup()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
+        await asyncio.sleep(self.page_delay_s)
         return web.Response(text=self.page)
 
     async def _answer(self, request: web.Request) -> web.Response:

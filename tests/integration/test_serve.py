@@ -172,6 +172,24 @@ async def test_decision_table_is_in_the_log_at_debug_verbosity(upstreams: list[U
         ]
 
 
+def file_config(file: Path) -> str:
+    return (
+        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
+        f"plugins: [{{type: file-discovery, parameters: {{path: {file}, watchFile: true}}}}, {{type: queue-scorer}}], "
+        "dataLayer: {discovery: {pluginRef: file-discovery}}}"
+    )
+
+
+async def test_service_is_ready_only_after_the_first_scrape_of_a_discovered_pool(
+    upstreams: list[Upstream], tmp_path: Path
+) -> None:
+    file = tmp_path / "endpoints.yaml"
+    file.write_text(f"endpoints: [{{name: slow, address: {HOST}, port: {upstreams[0].port}}}]")
+    upstreams[0].page_delay_s = 0.4
+    async with running_picker([], "--config-text", file_config(file)) as picker:
+        assert await picker.metric("epp_endpoints_ready") == 1
+
+
 async def test_pool_file_is_followed(upstreams: list[Upstream], tmp_path: Path) -> None:
     file = tmp_path / "endpoints.yaml"
 
@@ -180,11 +198,7 @@ async def test_pool_file_is_followed(upstreams: list[Upstream], tmp_path: Path) 
         file.write_text(f"endpoints: [{', '.join(entries)}]")
 
     write(upstreams[0])
-    config = (
-        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
-        f"plugins: [{{type: file-discovery, parameters: {{path: {file}, watchFile: true}}}}, {{type: queue-scorer}}], "
-        "dataLayer: {discovery: {pluginRef: file-discovery}}}"
-    )
+    config = file_config(file)
     async with (
         running_picker([], "--secure-serving=false", "--config-text", config) as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
