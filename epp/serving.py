@@ -1,6 +1,7 @@
 """What every serving process does alike: run until told to stop, and listen for HTTP."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,38 @@ SHUTDOWN_S = 1.0
 """How long connections that are busy may keep a listener from closing."""
 
 
-def stop_signal(*more: signal.Signals) -> asyncio.Event:
-    """Return an event that SIGTERM, SIGINT and any ``more`` set, in place of ending the process."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, *more):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+class Stop:
+    """Set by the signals that end a process; a person who is waiting, or a second signal, is in a hurry."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._hurried = asyncio.Event()
+
+    def ask(self, *, hurried: bool = False) -> None:
+        """Note a signal."""
+        if hurried or self._asked.is_set():
+            self._hurried.set()
+        self._asked.set()
+
+    async def wait(self) -> None:
+        """Return when the process should stop."""
+        await self._asked.wait()
+
+    async def delay(self, seconds: float) -> None:
+        """Return after some seconds; at once for somebody in a hurry, or when nobody asked to stop."""
+        if not self._asked.is_set():
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), seconds)
+
+
+def stop_signal(*more: signal.Signals) -> Stop:
+    """Return a `Stop` that SIGTERM, SIGINT and any ``more`` set, in place of ending the process."""
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, *more):
+        loop.add_signal_handler(number, stop.ask)
+    loop.add_signal_handler(signal.SIGINT, lambda: stop.ask(hurried=True))
     return stop
 
 

@@ -16,7 +16,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+MEBIBYTE = 1024 * 1024
+
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Size = Annotated[int, msgspec.Meta(ge=1)]
+"""A number of bytes."""
 Duration = Annotated[float, msgspec.Meta(ge=0.0, extra={"unit": "s"})]
 """A time in seconds, written like ``30s`` on the command line."""
 Interval = Annotated[float, msgspec.Meta(ge=0.05, extra={"unit": "s"})]
@@ -44,6 +48,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Serve ext_proc over TLS."""
     cert_path: str | None = None
     """Directory with tls.crt and tls.key; a self-signed certificate is made when left out."""
+    endpoint_response_header: str | None = None
+    """Response header that names the endpoint to the client, such as x-inference-pod; none when left out."""
+    max_request_body_bytes: Size = 64 * MEBIBYTE
+    """Largest request body, in bytes; a larger one is answered with 413."""
+    max_held_body_bytes: Size = 512 * MEBIBYTE
+    """Bytes of request bodies held by all streams together; when it is reached, gateways have to wait."""
+    grpc_max_recv_msg_size: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Largest message of a gateway, in bytes; 0: room for one request body of the largest size."""
+    stream_idle_timeout: Interval = 300.0
+    """How long a gateway may send nothing of a request that is incomplete, such as 5m; then it is answered with 408."""
+    drain_delay: Duration = 5.0
+    """How long new streams are still taken after SIGTERM, while gateways notice that this picker is not ready."""
     drain_timeout: Duration = 30.0
     """How long streams in flight may take to finish after SIGTERM, such as 30s."""
     refresh_metrics_interval: Interval = 1.0

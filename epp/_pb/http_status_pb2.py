@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65pp/_pb/http_status.proto\x12\renvoy.type.v3\"5\n\nHttpStatus\x12\'\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.envoy.type.v3.StatusCode*\x90\x01\n\nStatusCode\x12\t\n\x05\x45mpty\x10\x00\x12\x07\n\x02OK\x10\xc8\x01\x12\x0f\n\nBadRequest\x10\x90\x03\x12\x14\n\x0fPayloadTooLarge\x10\x9d\x03\x12\x14\n\x0fTooManyRequests\x10\xad\x03\x12\x18\n\x13InternalServerError\x10\xf4\x03\x12\x17\n\x12ServiceUnavailable\x10\xf7\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x65pp/_pb/http_status.proto\x12\renvoy.type.v3\"5\n\nHttpStatus\x12\'\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.envoy.type.v3.StatusCode*\xa5\x01\n\nStatusCode\x12\t\n\x05\x45mpty\x10\x00\x12\x07\n\x02OK\x10\xc8\x01\x12\x0f\n\nBadRequest\x10\x90\x03\x12\x13\n\x0eRequestTimeout\x10\x98\x03\x12\x14\n\x0fPayloadTooLarge\x10\x9d\x03\x12\x14\n\x0fTooManyRequests\x10\xad\x03\x12\x18\n\x13InternalServerError\x10\xf4\x03\x12\x17\n\x12ServiceUnavailable\x10\xf7\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'epp._pb.http_status_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STATUSCODE']._serialized_start=100
-  _globals['_STATUSCODE']._serialized_end=244
+  _globals['_STATUSCODE']._serialized_end=265
   _globals['_HTTPSTATUS']._serialized_start=44
   _globals['_HTTPSTATUS']._serialized_end=97
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ class StatusCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     Empty: _ClassVar[StatusCode]
     OK: _ClassVar[StatusCode]
     BadRequest: _ClassVar[StatusCode]
+    RequestTimeout: _ClassVar[StatusCode]
     PayloadTooLarge: _ClassVar[StatusCode]
     TooManyRequests: _ClassVar[StatusCode]
     InternalServerError: _ClassVar[StatusCode]
@@ -17,6 +18,7 @@ class StatusCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 Empty: StatusCode
 OK: StatusCode
 BadRequest: StatusCode
+RequestTimeout: StatusCode
 PayloadTooLarge: StatusCode
 TooManyRequests: StatusCode
 InternalServerError: StatusCode

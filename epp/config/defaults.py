@@ -26,6 +26,6 @@ DEFAULT_CONFIG = EndpointPickerConfig(
 )
 """Written out in ``config/default.yaml``; a test keeps the two equal."""
 
-DEFAULT_PARSER = "openai-parser"
+DEFAULT_PARSERS = ("openai-parser", "anthropic-parser", "vllmhttp-parser")
 DEFAULT_PICKER = "max-score-picker"
 DEFAULT_PROFILE_HANDLER = "single-profile-handler"

@@ -7,6 +7,8 @@ import enum
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,33 @@ BUFFER_LIMIT_BYTES = 32 * 1024 * 1024
 """Largest request body in buffered mode; Envoy's default of 1 MiB refuses long contexts and images with 413."""
 
 
-class BodyMode(enum.StrEnum):
-    """How Envoy shows request bodies to the picker."""
+HEALTH_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+MAX_CONCURRENT = 40_000
+"""Connections and requests that Envoy keeps open to a cluster; its default of 1024 is the limit of a busy picker."""
 
+
+class BodyMode(enum.StrEnum):
+    """How Envoy shows bodies to the picker."""
+
+    NONE = "none"
     BUFFERED = "buffered"
+    BUFFERED_PARTIAL = "buffered-partial"
+    STREAMED = "streamed"
     FULL_DUPLEX = "full-duplex"
 
+    @property
+    def envoy_name(self) -> str:
+        """Envoy's name for it."""
+        return "FULL_DUPLEX_STREAMED" if self is BodyMode.FULL_DUPLEX else self.name
 
-_REQUEST_BODY_MODE = {BodyMode.BUFFERED: "BUFFERED", BodyMode.FULL_DUPLEX: "FULL_DUPLEX_STREAMED"}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A port for clients, and what of their requests and answers the picker sees."""
+
+    port: int
+    request_body: BodyMode = BodyMode.FULL_DUPLEX
+    response_body: BodyMode = BodyMode.NONE
 
 
 def find_envoy() -> Path:
@@ -46,18 +67,21 @@ def find_envoy() -> Path:
 
 
 def envoy_config(
-    *, port: int, ext_proc_port: int, body_mode: BodyMode, host: str = "127.0.0.1", secure: bool = True
+    listeners: Sequence[Listener], *, picker_ports: Sequence[int], host: str = "127.0.0.1", secure: bool = True
 ) -> Json:
-    """Return a configuration: one listener, the ext_proc filter, and a cluster that goes where the picker says."""
+    """Return a configuration: listeners with the ext_proc filter, and a cluster that goes where the picker says.
+
+    Several pickers are health-checked, so that one that drains gets no new streams.
+    """
     return {
         "static_resources": {
-            "listeners": [_listener(host, port, body_mode)],
-            "clusters": [_model_servers(), _picker(host, ext_proc_port, secure=secure)],
+            "listeners": [_listener(host, listener) for listener in listeners],
+            "clusters": [_model_servers(), _pickers(host, picker_ports, secure=secure)],
         }
     }
 
 
-def _listener(host: str, port: int, body_mode: BodyMode) -> Json:
+def _listener(host: str, listener: Listener) -> Json:
     manager = {
         "@type": _HTTP_MANAGER,
         "stat_prefix": "inference",
@@ -71,19 +95,19 @@ def _listener(host: str, port: int, body_mode: BodyMode) -> Json:
             ]
         },
         "http_filters": [
-            {"name": "ext_proc", "typed_config": _ext_proc(body_mode)},
+            {"name": "ext_proc", "typed_config": _ext_proc(listener)},
             {"name": "router", "typed_config": {"@type": _ROUTER}},
         ],
     }
     return {
-        "address": _address(host, port),
+        "address": _address(host, listener.port),
         "per_connection_buffer_limit_bytes": BUFFER_LIMIT_BYTES,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
 
 
-def _ext_proc(body_mode: BodyMode) -> Json:
-    """Return the filter; of the response it shows headers and trailers only.
+def _ext_proc(listener: Listener) -> Json:
+    """Return the filter. Of the response it shows headers and trailers only, unless told otherwise.
 
     That tells the picker the first byte and the end of each answer, at no message for each token.
     """
@@ -93,10 +117,10 @@ def _ext_proc(body_mode: BodyMode) -> Json:
         "message_timeout": MESSAGE_TIMEOUT,
         "processing_mode": {
             "request_header_mode": "SEND",
-            "request_body_mode": _REQUEST_BODY_MODE[body_mode],
+            "request_body_mode": listener.request_body.envoy_name,
             "request_trailer_mode": "SEND",
             "response_header_mode": "SEND",
-            "response_body_mode": "NONE",
+            "response_body_mode": listener.response_body.envoy_name,
             "response_trailer_mode": "SEND",
         },
     }
@@ -108,17 +132,19 @@ def _model_servers() -> Json:
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": "5s",
+        "circuit_breakers": _circuit_breakers(),
         "original_dst_lb_config": {"use_http_header": True, "http_header_name": "x-gateway-destination-endpoint"},
     }
 
 
-def _picker(host: str, port: int, *, secure: bool) -> Json:
-    endpoint = {"endpoint": {"address": _address(host, port)}}
+def _pickers(host: str, ports: Sequence[int], *, secure: bool) -> Json:
+    endpoints = [{"endpoint": {"address": _address(host, port)}} for port in ports]
     cluster: Json = {
         "name": "picker",
         "type": "STATIC",
         "connect_timeout": "5s",
-        "load_assignment": {"cluster_name": "picker", "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "circuit_breakers": _circuit_breakers(),
+        "load_assignment": {"cluster_name": "picker", "endpoints": [{"lb_endpoints": endpoints}]},
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": _HTTP_OPTIONS,
@@ -126,11 +152,19 @@ def _picker(host: str, port: int, *, secure: bool) -> Json:
             }
         },
     }
+    if len(ports) > 1:
+        check = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1}
+        cluster["health_checks"] = [check | {"grpc_health_check": {"service_name": HEALTH_SERVICE}}]
     if secure:
         # Without a validation context any certificate is taken, as the picker's is self-signed by default.
         context = {"@type": _TLS, "common_tls_context": {"alpn_protocols": ["h2"]}}
         cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
     return cluster
+
+
+def _circuit_breakers() -> Json:
+    limits = ("max_connections", "max_pending_requests", "max_requests")
+    return {"thresholds": [dict.fromkeys(limits, MAX_CONCURRENT)]}
 
 
 def _address(host: str, port: int) -> Json:

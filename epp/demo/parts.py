@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from epp.demo.envoy import BodyMode, envoy_config, find_envoy
+from epp.demo.envoy import Listener, envoy_config, find_envoy
 from epp.demo.process import Child, accepts, answers_ok, running_child
 
 HOST = "127.0.0.1"
@@ -45,6 +46,7 @@ async def running_picker(
         *("--grpc-port", str(ports.ext_proc)),
         *("--grpc-health-port", str(ports.health)),
         *("--metrics-port", str(ports.metrics)),
+        *("--drain-delay", "0s"),
         *(flag for endpoint in endpoints for flag in ("--endpoint", endpoint)),
         *flags,
     ]
@@ -55,16 +57,17 @@ async def running_picker(
 
 @contextlib.asynccontextmanager
 async def running_envoy(
-    *, port: int, ext_proc_port: int, body_mode: BodyMode, secure: bool = True
+    listeners: Sequence[Listener], *, picker_ports: Sequence[int], secure: bool = True
 ) -> AsyncIterator[Child]:
     """Run Envoy until the context closes; entered when it listens."""
-    config = envoy_config(port=port, ext_proc_port=ext_proc_port, body_mode=body_mode, host=HOST, secure=secure)
+    config = envoy_config(listeners, picker_ports=picker_ports, host=HOST, secure=secure)
     with tempfile.TemporaryDirectory(prefix="epp-envoy-") as directory:
         file = f"{directory}/envoy.json"
         await asyncio.to_thread(Path(file).write_text, json.dumps(config))
         command = [str(find_envoy()), "-c", file, "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
         async with running_child("envoy", command, _ignore) as child:
-            await child.wait_until(lambda: accepts(HOST, port))
+            for listener in listeners:
+                await child.wait_until(functools.partial(accepts, HOST, listener.port))
             yield child
 
 

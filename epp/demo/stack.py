@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from epp.demo.envoy import BodyMode
+from epp.demo.envoy import BodyMode, Listener
 from epp.demo.parts import HOST, PickerPorts, running_envoy, running_model_servers, running_picker
 from epp.demo.process import Child, free_ports
 
@@ -57,6 +57,8 @@ async def running_stack(options: StackOptions) -> AsyncIterator[Stack]:
             running_picker(endpoints, ports=picker_ports, flags=options.picker_flags, on_line=options.on_picker_line)
         )
         await parts.enter_async_context(
-            running_envoy(port=envoy_port, ext_proc_port=picker_ports.ext_proc, body_mode=options.body_mode)
+            running_envoy(
+                [Listener(port=envoy_port, request_body=options.body_mode)], picker_ports=[picker_ports.ext_proc]
+            )
         )
         yield Stack(envoy_port, picker_ports, endpoints, picker)

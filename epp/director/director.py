@@ -1,52 +1,32 @@
 """The recipe."""
 
 import logging
+import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
+from epp.director.arrived import ArrivedRequest
 from epp.director.candidates import list_candidates
+from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
-from epp.observability import Metrics
-from epp.observability.instrument import GuardedObserver, GuardedProducer
-from epp.plugin import Decision, Endpoint, InferenceRequest, ParsedBody, PrefixMatches, Rejection
+from epp.director.routed import Reporting, RoutedRequest
+from epp.observability.lifecycle_guards import GuardedProducer
+from epp.plugin import (
+    NOT_PARSED,
+    Decision,
+    Endpoint,
+    InferenceRequest,
+    ParsedBody,
+    PrefixMatches,
+    Rejection,
+)
 from epp.scheduling import Scheduler
 
+REQUEST_ID = "x-request-id"
 LOGGED_CHARACTERS = 200
 """Clients choose request ids, paths and model names; in the log they are cut to this length."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivedRequest:
-    """A complete request as the edge hands it over."""
-
-    head: Mapping[str, str]
-    """Lower-case names, pseudo headers such as ``:path`` included."""
-    body: bytes | None
-    """Empty: the request has none. ``None``: the gateway keeps it to itself, so the head alone decides."""
-    subset: Sequence[str] | None
-    """The gateway's subset hint, each ``ip:port``; ``None`` when it gave none."""
-
-    @property
-    def path(self) -> str:
-        """Path and query string, empty when there is none."""
-        return self.head.get(":path", "")
-
-    @property
-    def is_readable(self) -> bool:
-        """Tell whether a parser should look at it: a POST without a body is an error, a GET is not."""
-        return bool(self.body) or (self.body is not None and self.head.get(":method") == "POST")
-
-
-@dataclass(frozen=True, slots=True)
-class RoutedRequest:
-    """Where a request goes; held until its stream has ended. The prompt is not: answers can take minutes."""
-
-    request_id: str
-    model: str
-    decision: Decision
 
 
 class Director:
@@ -59,9 +39,8 @@ class Director:
         parsers: ParserTable,
         producers: Sequence[GuardedProducer],
         scheduler: Scheduler,
-        observers: GuardedObserver,
-        metrics: Metrics,
-        clock: Callable[[], float],
+        reporting: Reporting,
+        rng: random.Random,
         log: FilteringBoundLogger,
         log_requests: bool = True,
     ) -> None:
@@ -69,53 +48,85 @@ class Director:
         self._parsers = parsers
         self._producers = producers
         self._scheduler = scheduler
-        self._observers = observers
-        self._metrics = metrics
-        self._clock = clock
+        self._reporting = reporting
+        self._random = rng
         self._log = log
         self._log_requests = log_requests
 
     async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
         """Decide where a request goes; raises `Rejection` with what the client should be told.
 
-        What is routed must be given back to `ended` exactly once, when its stream has ended.
+        What is routed must be told `RoutedRequest.ended` when its stream has ended.
         """
-        started = self._clock()
-        request_id = arrived.head.get("x-request-id") or str(uuid.uuid4())
+        reporting = self._reporting
+        started = reporting.clock()
+        request_id = arrived.head.get(REQUEST_ID) or str(uuid.uuid4())
         try:
-            request = self._read(arrived, request_id)
+            parsed = self._parse(arrived)
+            request = self._request(arrived, parsed, request_id)
             for producer in self._producers:
                 await producer.produce(request, list_candidates(self._pool(), arrived.subset))
             decision = self._scheduler.schedule(request, list_candidates(self._pool(), arrived.subset))
         except Rejection as rejection:
             self._note_rejection(arrived, request_id, rejection)
             raise
-        self._observers.on_routed(request, decision)
-        self._note_decision(request, decision, self._clock() - started)
-        return RoutedRequest(request.id, request.model, decision)
+        reporting.observers.on_routed(request, decision)
+        self._note_decision(request, decision, reporting.clock() - started)
+        request.forget_prompts()
+        return RoutedRequest(
+            request,
+            decision,
+            reporting=reporting,
+            is_parsed=parsed is not NOT_PARSED,
+            new_body=self._new_body(arrived, parsed, request),
+            headers={} if REQUEST_ID in arrived.head else {REQUEST_ID: request_id},
+        )
 
-    def ended(self, routed: RoutedRequest) -> None:
-        """Release what a routed request held: its stream has ended, clean or not."""
-        self._metrics.request_ended()
-
-    def _read(self, arrived: ArrivedRequest, request_id: str) -> InferenceRequest:
-        """Parse the request and count it; a body that cannot be read counts under no model."""
-        parsed: ParsedBody | None = None
+    def any_endpoint(self, subset: Sequence[str] | None) -> Endpoint | None:
+        """Return some endpoint that a request could go to, for a gateway that cannot wait for a decision."""
         try:
-            if arrived.is_readable:
-                parsed = self._parsers.parse(arrived.path, arrived.body or b"")
+            return self._random.choice(list_candidates(self._pool(), subset))
+        except Rejection:
+            return None
+
+    def reject(self, arrived: ArrivedRequest, rejection: Rejection) -> None:
+        """Count and log a request that was refused before it was complete."""
+        self._reporting.metrics.request_received("")
+        self._note_rejection(arrived, arrived.head.get(REQUEST_ID, ""), rejection)
+
+    def _parse(self, arrived: ArrivedRequest) -> ParsedBody:
+        """Parse the request and count it; a body that cannot be read counts under no model."""
+        parsed = NOT_PARSED
+        try:
+            if arrived.has_readable_body:
+                parsed = self._parsers.parse(arrived.head, arrived.body or b"", is_cut=arrived.is_cut)
         finally:
-            self._metrics.request_received(parsed.model if parsed else "")
+            self._reporting.metrics.request_received(parsed.model)
+        return parsed
+
+    def _request(self, arrived: ArrivedRequest, parsed: ParsedBody, request_id: str) -> InferenceRequest:
+        wants_rewrite = arrived.controls.model_rewrite not in {"", parsed.model}
+        can_rewrite = parsed.is_rewritable and not arrived.is_cut
+        if wants_rewrite:
+            self._reporting.metrics.model_rewrite_asked(is_possible=can_rewrite)
         return InferenceRequest(
             request_id=request_id,
             head=arrived.head,
             parsed=parsed,
             body_bytes=len(arrived.body or b""),
+            model=arrived.controls.model_rewrite if wants_rewrite and can_rewrite else None,
+            objective=arrived.controls.objective,
+            fairness_id=arrived.controls.fairness_id,
         )
+
+    def _new_body(self, arrived: ArrivedRequest, parsed: ParsedBody, request: InferenceRequest) -> bytes | None:
+        if request.model == parsed.model:
+            return None
+        return replace_model(arrived.body or b"", request.model)
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status
-        self._metrics.request_rejected(status, rejection.reason)
+        self._reporting.metrics.request_rejected(status, rejection.reason)
         if self._log_requests:
             self._log.info(
                 "request_rejected",
@@ -129,7 +140,7 @@ class Director:
     def _note_decision(self, request: InferenceRequest, decision: Decision, duration_s: float) -> None:
         matches = request.attribute(PrefixMatches)
         ratio = matches.ratio(decision.primary) if matches else None
-        self._metrics.request_routed(decision.primary, duration_s, ratio)
+        self._reporting.metrics.request_routed(decision.primary, duration_s, ratio)
         if self._log_requests:
             self._log.info(
                 "request_routed",

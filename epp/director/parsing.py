@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from epp.observability.instrument import GuardedParser
-from epp.plugin import ParsedBody
+from epp.director.json_bytes import close_json
+from epp.observability.lifecycle_guards import GuardedParser
+from epp.plugin import NOT_PARSED, ParsedBody, Rejection
+
+PATHS = (":path", "x-original-path", "x-envoy-original-path", "x-forwarded-path")
+"""Headers that name the path, in order: a route that rewrites it leaves the one that the client sent in another."""
 
 
 class ParserTable:
@@ -15,14 +19,33 @@ class ParserTable:
             for suffix in parser.paths:
                 by_suffix.setdefault("/" + suffix.strip("/"), parser)
         self._by_suffix: Mapping[str, GuardedParser] = dict(sorted(by_suffix.items(), key=lambda item: -len(item[0])))
+        self._for_the_rest = next((parser for parser in parsers if not parser.paths), None)
 
-    def parse(self, path: str, body: bytes) -> ParsedBody | None:
-        """Return what the body says, or ``None`` when no parser claims the path; raises the parser's `Rejection`.
+    def parse(self, head: Mapping[str, str], body: bytes, *, is_cut: bool = False) -> ParsedBody:
+        """Return what the body says, `NOT_PARSED` when no parser claims the path; raises the parser's `Rejection`.
 
-        The query string and a trailing slash do not count.
+        The query string and trailing slashes do not count. A body that was cut is read as far as it goes, and never
+        refused: what is wrong with it may be missing only here.
         """
-        path = path.partition("?")[0].rstrip("/")
-        for suffix, parser in self._by_suffix.items():
-            if path.endswith(suffix):
-                return parser.parse(path, body)
-        return None
+        parser, path = self._parser_of(head)
+        if parser is None or not is_readable(head):
+            return NOT_PARSED
+        if not is_cut:
+            return parser.parse(path, body)
+        try:
+            return parser.parse(path, close_json(body))
+        except Rejection:
+            return NOT_PARSED
+
+    def _parser_of(self, head: Mapping[str, str]) -> tuple[GuardedParser | None, str]:
+        for name in PATHS:
+            path = head.get(name, "").partition("?")[0].rstrip("/")
+            for suffix, parser in self._by_suffix.items():
+                if path.endswith(suffix):
+                    return parser, path
+        return self._for_the_rest, head.get(":path", "")
+
+
+def is_readable(head: Mapping[str, str]) -> bool:
+    """Tell whether a message's body is what it says, and not compressed."""
+    return head.get("content-encoding", "identity") in {"identity", ""}

@@ -1,6 +1,7 @@
-"""The adapter between `grpc.aio` and `Session`: reads, feeds, acts, writes."""
+"""The ext_proc service on `grpc.aio`."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
@@ -8,21 +9,32 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 
 from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
-from epp.director import ArrivedRequest, Director, RoutedRequest
+from epp.director import Director
+from epp.extproc.budget import BodyBudget, BodyShare
+from epp.extproc.conversation import Conversation, Stream
 from epp.extproc.session import Session
 from epp.observability import Metrics
-from epp.plugin import Rejection
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Largest message taken: in BUFFERED mode a whole request body is one message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What streams may take."""
+
+    max_request_body_bytes: int
+    max_held_body_bytes: int
+    """Over all streams together."""
+    stream_idle_timeout_s: float
 
 
 class ExtProcService:
     """Serves ext_proc streams: one stream is one HTTP request."""
 
-    def __init__(self, director: Director, *, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    def __init__(self, director: Director, *, limits: Limits, metrics: Metrics, log: FilteringBoundLogger) -> None:
         self._director = director
+        self._limits = limits
+        self._budget = BodyBudget(limits.max_held_body_bytes, metrics.body_bytes_held)
         self._metrics = metrics
         self._log = log
 
@@ -40,7 +52,15 @@ class ExtProcService:
 
         A fault of ours ends the stream with an error, so that the gateway applies its failure mode.
         """
-        conversation = _Conversation(self._director, stream)
+        session = Session(any_endpoint=self._director.any_endpoint, max_body_bytes=self._limits.max_request_body_bytes)
+        conversation = Conversation(
+            stream,
+            session,
+            director=self._director,
+            share=BodyShare(self._budget),
+            idle_timeout_s=self._limits.stream_idle_timeout_s,
+        )
+        self._metrics.stream_opened()
         try:
             await conversation.hold()
         except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
@@ -52,22 +72,11 @@ class ExtProcService:
             await stream.abort(grpc.StatusCode.INTERNAL, "the endpoint picker failed; its log has the details")
         finally:
             conversation.release()
-
-
-class Stream(Protocol):
-    """What a conversation needs of `grpc.aio.ServicerContext`."""
-
-    def read(self) -> Awaitable[ProcessingRequest]:
-        """Return the next message, or `grpc.aio.EOF`."""
-        ...
-
-    def write(self, message: ProcessingResponse) -> Awaitable[None]:
-        """Send one answer."""
-        ...
+            self._metrics.stream_closed(*session.body_modes)
 
 
 class RpcStream(Stream, Protocol):
-    """What the service needs of it beside."""
+    """What the service needs of `grpc.aio.ServicerContext` beside what a conversation does."""
 
     def cancelled(self) -> bool:
         """Tell whether the other side has cancelled the stream."""
@@ -76,51 +85,6 @@ class RpcStream(Stream, Protocol):
     def abort(self, code: grpc.StatusCode, details: str) -> Awaitable[None]:
         """End the stream with an error."""
         ...
-
-
-class _Conversation:
-    """One stream: its session, and the routed request that it holds."""
-
-    def __init__(self, director: Director, stream: Stream) -> None:
-        self._director = director
-        self._stream = stream
-        self._session = Session()
-        self._routed: RoutedRequest | None = None
-
-    async def hold(self) -> None:
-        """Answer messages until the gateway has no more."""
-        while await self._exchange():
-            pass
-
-    async def _exchange(self) -> bool:
-        """Take one message and answer it; tells whether there was one.
-
-        A call for each message, so that no variable keeps a body alive while the next message is awaited: that can
-        take as long as the answer streams.
-        """
-        message = await self._stream.read()
-        if message is grpc.aio.EOF:
-            return False
-        request = self._session.receive(message)
-        if request is not None:
-            await self._decide(request)
-        for answer in self._session.take_answers():
-            await self._stream.write(answer)
-        return True
-
-    async def _decide(self, request: ArrivedRequest) -> None:
-        try:
-            self._routed = await self._director.route(request)
-        except Rejection as rejection:
-            self._session.reject(rejection)
-        else:
-            self._session.route(self._routed.decision)
-
-    def release(self) -> None:
-        """Give the routed request back, exactly once."""
-        routed, self._routed = self._routed, None
-        if routed is not None:
-            self._director.ended(routed)
 
 
 async def start_listening(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> None:
@@ -135,11 +99,11 @@ async def start_listening(server: grpc.aio.Server, address: str, credentials: gr
     await server.start()
 
 
-def make_server(service: Callable[[grpc.aio.Server], None]) -> grpc.aio.Server:
-    """Return a server with one service, not yet listening.
+def make_server(service: Callable[[grpc.aio.Server], None], *, max_message_bytes: int) -> grpc.aio.Server:
+    """Return a server with one service, not yet listening; a larger message ends its stream.
 
     Port sharing is off: a second picker on the same port must fail loudly instead of getting half of the streams.
     """
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", max_message_bytes)])
     service(server)
     return server

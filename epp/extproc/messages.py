@@ -1,6 +1,7 @@
 """The answers that a session gives, as protobuf messages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from google.protobuf.struct_pb2 import Struct
@@ -16,27 +17,51 @@ from epp.extproc.headers import (
 )
 from epp.plugin import Rejection
 
+Headers = Mapping[str, str]
+NO_HEADERS: Headers = MappingProxyType({})
+
 MAX_CHUNK_BYTES = 62_000
 """Largest body chunk in one ``streamed_response``: Envoy takes less than 64 KiB, and this leaves room for the rest."""
 
 
 def continue_request_headers() -> pb.ProcessingResponse:
-    """Say "go on" to request headers, so that a buffering gateway sends the body."""
+    """Say "go on" to request headers."""
     return pb.ProcessingResponse(request_headers=pb.HeadersResponse())
 
 
-def route_by_headers(destination: str) -> pb.ProcessingResponse:
+def route_by_headers(destination: str, headers: Headers = NO_HEADERS) -> pb.ProcessingResponse:
     """Answer request headers with where the request goes."""
-    answer = pb.ProcessingResponse(request_headers=pb.HeadersResponse(response=_routed(destination)))
+    answer = pb.ProcessingResponse(request_headers=pb.HeadersResponse(response=_routed(destination, headers)))
     answer.dynamic_metadata.CopyFrom(_destination_metadata(destination))
     return answer
 
 
-def route_by_body(destination: str) -> pb.ProcessingResponse:
-    """Answer a buffered request body with where the request goes; the body itself stays as it is."""
-    answer = pb.ProcessingResponse(request_body=pb.BodyResponse(response=_routed(destination)))
+def route_by_body(destination: str, headers: Headers = NO_HEADERS) -> pb.ProcessingResponse:
+    """Answer a request body with where the request goes; the body itself stays as it is."""
+    answer = pb.ProcessingResponse(request_body=pb.BodyResponse(response=_routed(destination, headers)))
     answer.dynamic_metadata.CopyFrom(_destination_metadata(destination))
     return answer
+
+
+def replace_body(common: pb.CommonResponse, body: bytes) -> None:
+    """Put another body in the place of the one that a gateway has buffered.
+
+    Envoy answers 500 when a buffered body changes its length and ``content-length`` does not say so.
+    """
+    common.body_mutation.body = body
+    common.header_mutation.set_headers.append(_overwrite("content-length", str(len(body))))
+
+
+def give_back(common: pb.CommonResponse, body: bytes, *, end_of_stream: bool) -> None:
+    """Put a body message's own bytes into its answer, which has to be the only one to that message.
+
+    Full duplex needs the bytes. BUFFERED and BUFFERED_PARTIAL keep the body that the gateway has and ignore them,
+    provided that ``content-length`` is gone, which would be compared with them. STREAMED takes them for a body that
+    comes in one message; the second of several is an error there.
+    """
+    common.body_mutation.streamed_response.body = body
+    common.body_mutation.streamed_response.end_of_stream = end_of_stream
+    common.header_mutation.remove_headers.append("content-length")
 
 
 def stream_request_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.ProcessingResponse]:
@@ -46,9 +71,20 @@ def stream_request_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.Proc
 
 
 def stream_response_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.ProcessingResponse]:
-    """Give one chunk of a response body back as it came."""
+    """Give one chunk of a response body back."""
     for chunk, is_last in _chunks(body):
         yield pb.ProcessingResponse(response_body=_streamed(chunk, end_of_stream=end_of_stream and is_last))
+
+
+def answer_response_headers(headers: Headers, *, drops_length: bool) -> pb.ProcessingResponse:
+    """Answer response headers; ``drops_length`` when the body may leave with another length than it came with."""
+    answer = pb.ProcessingResponse(response_headers=pb.HeadersResponse())
+    if headers or drops_length:
+        mutation = answer.response_headers.response.header_mutation
+        mutation.set_headers.extend(_overwrite(name, value) for name, value in headers.items())
+        if drops_length:
+            mutation.remove_headers.append("content-length")
+    return answer
 
 
 def reject(rejection: Rejection) -> pb.ProcessingResponse:
@@ -68,8 +104,9 @@ def reject(rejection: Rejection) -> pb.ProcessingResponse:
     )
 
 
-def _routed(destination: str) -> pb.CommonResponse:
-    mutation = pb.HeaderMutation(set_headers=[_overwrite(DESTINATION, destination)], remove_headers=CONTROL_HEADERS)
+def _routed(destination: str, headers: Headers) -> pb.CommonResponse:
+    set_headers = [_overwrite(name, value) for name, value in ({DESTINATION: destination} | dict(headers)).items()]
+    mutation = pb.HeaderMutation(set_headers=set_headers, remove_headers=CONTROL_HEADERS)
     return pb.CommonResponse(header_mutation=mutation, clear_route_cache=True)
 
 

@@ -9,13 +9,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from epp.plugin import Endpoint
+from epp.plugin import Endpoint, Response
 
 MAX_MODELS = 1000
 """Distinct ``model`` label values; clients choose model names, so further ones count as ``other``."""
 MAX_MODEL_CHARACTERS = 128
 """Longer names count as ``other`` too."""
 _DECISION_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_FIRST_BYTE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_DURATION_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _RATIO_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -53,6 +55,35 @@ class Metrics:
         self._session_errors = Counter(
             "epp_session_errors", "ext_proc streams that ended by a fault of the picker.", registry=registry
         )
+        self._streams_open = Gauge("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
+        self._streams = Counter(
+            "epp_streams",
+            "ext_proc streams by the body modes that the gateway says it uses.",
+            ["request_body", "response_body"],
+            registry=registry,
+        )
+        self._body_bytes_held = Gauge("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
+        self._first_byte = Histogram(
+            "epp_time_to_first_byte_seconds",
+            "Time from the decision to the head of an answer that is no error.",
+            buckets=_FIRST_BYTE_BUCKETS_S,
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "epp_request_duration_seconds",
+            "Time from the decision to the end of the stream.",
+            buckets=_DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self._endpoint_errors = Counter(
+            "epp_endpoint_errors", "Answers other than 2xx.", ["endpoint", "code"], registry=registry
+        )
+        self._tokens = Counter(
+            "epp_tokens", "Tokens as the engines report them, where answers are shown.", ["kind"], registry=registry
+        )
+        self._rewrites = Counter(
+            "epp_model_rewrites", "Requests whose model was to be rewritten.", ["result"], registry=registry
+        )
 
     def request_received(self, model: str) -> None:
         """Count a request; ``model`` is empty when none was named."""
@@ -80,9 +111,44 @@ class Metrics:
             self._matches.observe(match_ratio)
         self._in_flight.inc()
 
-    def request_ended(self) -> None:
-        """Undo what `request_routed` added to the requests in flight."""
+    def request_ended(self, response: Response) -> None:
+        """Undo what `request_routed` added to the requests in flight, and note what the answer told."""
         self._in_flight.dec()
+        if response.duration_s is not None:
+            self._durations.observe(response.duration_s)
+        usage = response.usage
+        if usage is not None:
+            for kind, tokens in (
+                ("prompt", usage.prompt_tokens),
+                ("completion", usage.completion_tokens),
+                ("cached", usage.cached_tokens),
+            ):
+                self._tokens.labels(kind).inc(tokens or 0)
+
+    def first_byte_seen(self, after_s: float) -> None:
+        """Note how long an endpoint took to begin its answer."""
+        self._first_byte.observe(after_s)
+
+    def endpoint_answered_error(self, endpoint: Endpoint, status: int) -> None:
+        """Count an answer that was no success."""
+        self._endpoint_errors.labels(endpoint.key, str(status)).inc()
+
+    def model_rewrite_asked(self, *, is_possible: bool) -> None:
+        """Count a request whose model was to be rewritten, and whether the gateway lets us."""
+        self._rewrites.labels("applied" if is_possible else "impossible").inc()
+
+    def stream_opened(self) -> None:
+        """Count a stream that begins."""
+        self._streams_open.inc()
+
+    def stream_closed(self, request_body_mode: str, response_body_mode: str) -> None:
+        """Undo `stream_opened`, and count the stream by the body modes that its gateway named."""
+        self._streams_open.dec()
+        self._streams.labels(request_body_mode, response_body_mode).inc()
+
+    def body_bytes_held(self, count: int) -> None:
+        """Note how many bytes of request bodies are held in all."""
+        self._body_bytes_held.set(count)
 
     def scrape_failed(self, endpoint: Endpoint, reason: str) -> None:
         """Count a scrape without a usable page; ``reason`` is one of a few."""
@@ -101,6 +167,7 @@ class Metrics:
         self._picks.pop(endpoint.key, None)
         self._picked.remove_by_labels({"endpoint": endpoint.key})
         self._scrape_errors.remove_by_labels({"endpoint": endpoint.key})
+        self._endpoint_errors.remove_by_labels({"endpoint": endpoint.key})
 
     def watch_pool(
         self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]

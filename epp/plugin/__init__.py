@@ -30,17 +30,28 @@ from epp.plugin.attributes import Attribute, PrefixMatches
 from epp.plugin.context import PluginContext
 from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
 from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
-from epp.plugin.lifecycle import Discovery, EndpointRemovedObserver, Parser, Producer, RoutedObserver
+from epp.plugin.lifecycle import (
+    Discovery,
+    DoneObserver,
+    EndpointRemovedObserver,
+    Parser,
+    Producer,
+    ResponseHeadObserver,
+    RoutedObserver,
+)
 from epp.plugin.metrics import PluginMetrics
 from epp.plugin.params import PluginParams
-from epp.plugin.request import InferenceRequest, ParsedBody
+from epp.plugin.request import NOT_PARSED, InferenceRequest, ParsedBody
+from epp.plugin.response import Response, Usage
 from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
 
 __all__ = [
+    "NOT_PARSED",
     "Attribute",
     "ConfigurationError",
     "Decision",
     "Discovery",
+    "DoneObserver",
     "DropReason",
     "Endpoint",
     "EndpointRemovedObserver",
@@ -61,7 +72,10 @@ __all__ = [
     "ProfileResult",
     "Refusal",
     "Rejection",
+    "Response",
+    "ResponseHeadObserver",
     "RoutedObserver",
     "ScoreColumn",
     "Scorer",
+    "Usage",
 ]

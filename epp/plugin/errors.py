@@ -9,6 +9,8 @@ class DropReason(enum.StrEnum):
     """Bounded label of a rejection: in the ``x-llm-d-request-dropped-reason`` header and in metrics."""
 
     BAD_REQUEST = "rejected-bad-request"
+    IDLE = "rejected-idle"
+    BODY_TOO_LARGE = "rejected-body-too-large"
     NO_ENDPOINTS = "rejected-no-endpoints"
     SATURATED = "rejected-saturated"
 
@@ -25,6 +27,8 @@ class Refusal:
 
 REFUSALS = {
     DropReason.BAD_REQUEST: Refusal(400, "invalid_request_error"),
+    DropReason.IDLE: Refusal(408, "invalid_request_error"),
+    DropReason.BODY_TOO_LARGE: Refusal(413, "invalid_request_error"),
     DropReason.NO_ENDPOINTS: Refusal(503, "service_unavailable_error", retry_after_s=1),
     DropReason.SATURATED: Refusal(429, "rate_limit_error", retry_after_s=1),
 }

@@ -1,10 +1,11 @@
 """What happens around the scheduling cycle: parsers, producers, observers, discovery."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from epp.plugin.endpoint import Endpoint, EndpointSpec
 from epp.plugin.request import InferenceRequest, ParsedBody
+from epp.plugin.response import Response
 from epp.plugin.scheduling import Decision
 
 
@@ -13,7 +14,10 @@ class Parser(Protocol):
 
     @property
     def paths(self) -> Sequence[str]:
-        """Path suffixes that it claims, such as ``chat/completions``; the longest suffix of all parsers wins."""
+        """Path suffixes that it claims, such as ``chat/completions``; the longest suffix of all parsers wins.
+
+        A parser without any reads what no other parser claims.
+        """
         ...
 
     def parse(self, path: str, body: bytes) -> ParsedBody:
@@ -37,6 +41,24 @@ class RoutedObserver(Protocol):
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
         """Take note; cannot change the decision, nor refuse it."""
+        ...
+
+
+class ResponseHeadObserver(Protocol):
+    """Is told when a routed request's answer begins."""
+
+    def on_response_head(
+        self, request: InferenceRequest, decision: Decision, response: Response
+    ) -> Mapping[str, str] | None:
+        """Take note; may return headers that the client's answer should carry."""
+        ...
+
+
+class DoneObserver(Protocol):
+    """Is told when a routed request is over."""
+
+    def on_done(self, request: InferenceRequest, decision: Decision, response: Response) -> None:
+        """Take note, exactly once for each `on_routed`: answered, failed, cancelled or never answered."""
         ...
 
 

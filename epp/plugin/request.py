@@ -12,27 +12,67 @@ class ParsedBody:
     """What a parser read from a request's body."""
 
     model: str
+    """Empty for an API whose requests name none."""
     stream: bool = False
+    max_output_tokens: int | None = None
+    """The most tokens that the client wants back; ``None`` when it leaves that to the engine."""
+    cache_salt: str = ""
+    """Prompts with different salts share no prefix cache."""
     prompts: Sequence[bytes] = ()
     """Canonical content of each prompt: two prompts that the engine would see with the same beginning begin alike."""
+    is_rewritable: bool = False
+    """The body is a JSON object whose top-level ``model`` may be replaced by another name."""
+
+
+NOT_PARSED = ParsedBody(model="")
 
 
 class InferenceRequest:
     """One request on its way to an endpoint.
 
-    ``head`` has lower-case header names. ``model`` is empty and ``prompts`` is empty for a request without a body, or
-    one whose path no parser claims.
+    ``head`` has lower-case header names. ``model`` is what the endpoint will be asked for, ``client_model`` what the
+    client asked for: they differ when the model is rewritten. ``objective`` and ``fairness_id`` are what its headers
+    say, empty when they say nothing. The models and ``prompts`` are empty for a request without a
+    body, or one whose path no parser claims.
     """
 
-    __slots__ = ("_attributes", "body_bytes", "head", "id", "model", "prompts", "stream")
+    __slots__ = (
+        "_attributes",
+        "body_bytes",
+        "cache_salt",
+        "client_model",
+        "fairness_id",
+        "head",
+        "id",
+        "max_output_tokens",
+        "model",
+        "objective",
+        "prompts",
+        "stream",
+    )
 
-    def __init__(self, *, request_id: str, head: Mapping[str, str], parsed: ParsedBody | None, body_bytes: int) -> None:
+    def __init__(  # noqa: PLR0913 - one value each, given by name
+        self,
+        *,
+        request_id: str,
+        head: Mapping[str, str],
+        parsed: ParsedBody,
+        body_bytes: int,
+        model: str | None = None,
+        objective: str = "",
+        fairness_id: str = "",
+    ) -> None:
         self.id = request_id
         self.head = head
         self.body_bytes = body_bytes
-        self.model = parsed.model if parsed else ""
-        self.stream = parsed.stream if parsed else False
-        self.prompts: Sequence[bytes] = parsed.prompts if parsed else ()
+        self.client_model = parsed.model
+        self.model = parsed.model if model is None else model
+        self.objective = objective
+        self.fairness_id = fairness_id
+        self.stream = parsed.stream
+        self.max_output_tokens = parsed.max_output_tokens
+        self.cache_salt = parsed.cache_salt
+        self.prompts: Sequence[bytes] = parsed.prompts
         self._attributes: dict[type, object] = {}
 
     def attach(self, attribute: object) -> None:
@@ -42,3 +82,7 @@ class InferenceRequest:
     def attribute(self, kind: type[A]) -> A | None:
         """Return the attached value of this type, or ``None`` when no producer attached one."""
         return cast("A | None", self._attributes.get(kind))
+
+    def forget_prompts(self) -> None:
+        """Let the prompts go: the request is routed, and its answer can take minutes."""
+        self.prompts = ()

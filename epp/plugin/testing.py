@@ -35,9 +35,10 @@ def make_request(
     prompts: Sequence[bytes] = (b"Hello",),
     head: Mapping[str, str] | None = None,
     request_id: str = "request-1",
+    cache_salt: str = "",
 ) -> InferenceRequest:
     """Return a parsed request."""
-    parsed = ParsedBody(model=model, prompts=prompts)
+    parsed = ParsedBody(model=model, prompts=prompts, cache_salt=cache_salt)
     return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=len(b"".join(prompts)))
 
 

@@ -1,12 +1,13 @@
 """Parts of an endpoint picker, put together without I/O."""
 
+import random
 from collections.abc import Callable, Sequence
 
 from epp.assembly import Assembly, Surroundings, assemble_text
-from epp.director import Director
+from epp.director import Director, Reporting
 from epp.director.parsing import ParserTable
 from epp.observability import Metrics
-from epp.observability.instrument import GuardedProducer
+from epp.observability.lifecycle_guards import GuardedProducer
 from epp.plugin import Endpoint
 from epp.plugin.testing import make_context
 from epp.registry import Registry
@@ -20,21 +21,34 @@ def assembly_of(text: str | None = None, *, registry: Registry | None = None) ->
     return assemble_text(text, surroundings, registry=registry), metrics
 
 
-def director_of(
-    pool: Sequence[Endpoint] | Callable[[], Sequence[Endpoint]], *, producers: Sequence[GuardedProducer] | None = None
-) -> Director:
-    """Return a director over a pool, with the default configuration; ``producers`` stand in for its own."""
-    assembly, metrics = assembly_of()
-    return Director(
+def director_and_metrics(
+    pool: Sequence[Endpoint] | Callable[[], Sequence[Endpoint]],
+    *,
+    producers: Sequence[GuardedProducer] | None = None,
+    text: str | None = None,
+) -> tuple[Director, Metrics]:
+    """Return a director over a pool, and what it counts; ``producers`` stand in for those of the configuration."""
+    assembly, metrics = assembly_of(text)
+    director = Director(
         pool=pool if callable(pool) else lambda: pool,
         parsers=ParserTable(assembly.parsers),
         producers=assembly.producers if producers is None else producers,
         scheduler=assembly.scheduler,
-        observers=assembly.observers,
-        metrics=metrics,
-        clock=lambda: 0.0,
+        reporting=Reporting(observers=assembly.observers, metrics=metrics, clock=lambda: 0.0),
+        rng=random.Random(0),
         log=make_context().log,
     )
+    return director, metrics
+
+
+def director_of(
+    pool: Sequence[Endpoint] | Callable[[], Sequence[Endpoint]],
+    *,
+    producers: Sequence[GuardedProducer] | None = None,
+    text: str | None = None,
+) -> Director:
+    """Return a director over a pool."""
+    return director_and_metrics(pool, producers=producers, text=text)[0]
 
 
 def value_of(metrics: Metrics, name: str, **labels: str) -> float | None:

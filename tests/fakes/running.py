@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from epp.demo import parts
-from epp.demo.envoy import BodyMode
+from epp.demo.envoy import BodyMode, Listener
 from epp.demo.parts import HOST, PickerPorts
 from epp.demo.process import Child, free_ports
 
@@ -64,7 +64,8 @@ async def running_picker(endpoints: Sequence[str], *flags: str) -> AsyncIterator
 async def running_envoy(picker: RunningPicker, body_mode: BodyMode) -> AsyncIterator[str]:
     """Run Envoy with the configuration of the demo; yields its URL."""
     (port,) = free_ports(HOST, [0])
-    async with parts.running_envoy(port=port, ext_proc_port=picker.ports.ext_proc, body_mode=body_mode):
+    listener = Listener(port=port, request_body=body_mode)
+    async with parts.running_envoy([listener], picker_ports=[picker.ports.ext_proc]):
         yield f"http://{HOST}:{port}"
 
 

@@ -11,6 +11,9 @@ from epp.demo.process import free_ports
 
 IDLE_PAGE = "vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:kv_cache_usage_perc 0\n"
 NAME_HEADER = "x-served-by"
+DESTINATION = "x-gateway-destination-endpoint"
+PLAIN_ANSWER = b'{"model":"tiny", "text": "%s", "usage":{"prompt_tokens":7,"completion_tokens":3}}' % (b"y" * 70_000)
+EVENTS = [b'data: {"model":"tiny","n":%d}\r\n\r\n' % number for number in range(20)] + [b"data: [DONE]\n\n"]
 
 
 class Upstream:
@@ -23,9 +26,13 @@ class Upstream:
         self.page_delay_s = 0.0
         self.bodies: list[bytes] = []
         self.heads: list[dict[str, str]] = []
+        self.sent = b""
+        self.answer: bytes | None = None
+        self.status = 200
         self.next_chunk = asyncio.Event()
         application = web.Application(client_max_size=64 * 1024 * 1024)
         application.router.add_get("/metrics", self._metrics)
+        application.router.add_route("*", "/v1/sse/{path:.*}", self._events)
         application.router.add_post("/v1/stream/completions", self._stream)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -43,9 +50,27 @@ class Upstream:
         await asyncio.sleep(self.page_delay_s)
         return web.Response(text=self.page)
 
+    def forget(self) -> None:
+        """Remember nothing of what came so far."""
+        self.bodies.clear()
+        self.heads.clear()
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """Send a list of events, each in a chunk of its own."""
+        await self._note(request)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", NAME_HEADER: self.name})
+        await response.prepare(request)
+        for event in EVENTS:
+            await response.write(event)
+            await asyncio.sleep(0)
+        self.sent = b"".join(EVENTS)
+        return response
+
     async def _answer(self, request: web.Request) -> web.Response:
         await self._note(request)
-        return web.json_response({"served_by": self.name}, headers={NAME_HEADER: self.name})
+        self.sent = self.answer or PLAIN_ANSWER
+        headers = {NAME_HEADER: self.name, "content-type": "application/json"}
+        return web.Response(body=self.sent, status=self.status, headers=headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Send one event, then each next one only when the test says so."""

@@ -11,5 +11,5 @@ T = TypeVar("T")
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop whose clock jumps to the next timer."""
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0, end=3600)) as runner:
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0, end=100_000)) as runner:
         return runner.run(main)

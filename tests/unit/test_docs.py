@@ -10,7 +10,8 @@ import yaml
 from prometheus_client.metrics_core import Metric
 
 from epp.config import DEFAULT_CONFIG, check, read_config
-from epp.demo.envoy import BodyMode, envoy_config
+from epp.demo.envoy import BodyMode, Listener, envoy_config
+from epp.plugin import Response, Usage
 from epp.plugin.testing import make_endpoint
 from epp.settings import Settings
 from tests.fakes.picker import assembly_of
@@ -58,6 +59,10 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> N
     metrics.request_routed(endpoint, 0.1, 0.5)
     metrics.scrape_failed(endpoint, "timeout")
     metrics.plugin_failed("p", "score")
+    metrics.stream_closed("none", "none")
+    metrics.endpoint_answered_error(endpoint, 500)
+    metrics.model_rewrite_asked(is_possible=True)
+    metrics.request_ended(Response(usage=Usage()))
     exported = {
         family.name + ("_total" if family.type == "counter" else ""): (family.type, labels_of(family))
         for family in metrics.registry.collect()
@@ -100,7 +105,12 @@ def test_written_out_default_is_the_default() -> None:
 @pytest.mark.parametrize("mode", list(BodyMode))
 def test_sample_envoy_configuration_is_the_demos(mode: BodyMode) -> None:
     sample = yaml.safe_load((ROOT / "config" / "envoy" / f"{mode.value}.yaml").read_text())
-    assert sample == envoy_config(port=8080, ext_proc_port=9002, body_mode=mode)
+    assert sample == envoy_config([Listener(port=8080, request_body=mode)], picker_ports=[9002])
+
+
+def test_sample_envoy_configuration_for_two_pickers_checks_their_health() -> None:
+    sample = yaml.safe_load((ROOT / "config" / "envoy" / "two-pickers.yaml").read_text())
+    assert sample == envoy_config([Listener(port=8080)], picker_ports=[9002, 9012])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

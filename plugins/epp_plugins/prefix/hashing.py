@@ -19,6 +19,7 @@ def chain(seed: int, content: bytes, *, block_bytes: int, max_blocks: int) -> li
     return hashes
 
 
-def model_seed(model: str) -> int:
-    """Return the chain seed of a model: the same prompt to another model shares no cache."""
-    return xxh3_64_intdigest(model.encode())
+def prompt_seed(model: str, cache_salt: str = "") -> int:
+    """Return the chain seed of a model and a salt: with another one of either, the same prompt shares no cache."""
+    seed = xxh3_64_intdigest(model.encode(errors="surrogatepass"))
+    return xxh3_64_intdigest(cache_salt.encode(errors="surrogatepass"), seed) if cache_salt else seed

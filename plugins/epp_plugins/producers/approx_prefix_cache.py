@@ -15,7 +15,7 @@ from epp.plugin import (
     PrefixMatches,
 )
 from epp_plugins.prefix import PrefixIndex, chain
-from epp_plugins.prefix.hashing import model_seed
+from epp_plugins.prefix.hashing import prompt_seed
 
 BYTES_PER_TOKEN = 4
 """English text under common tokenizers; only decides how fine the index is, not whether a match is right."""
@@ -70,7 +70,7 @@ class ApproxPrefixCacheProducer:
 
     def _chains(self, request: InferenceRequest) -> Sequence[Sequence[int]]:
         """Return the block hashes of each prompt that has a whole block, up to the bound for all of them together."""
-        seed = model_seed(request.model)
+        seed = prompt_seed(request.model, request.cache_salt)
         left = self._max_blocks
         chains = []
         for prompt in request.prompts:

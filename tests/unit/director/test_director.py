@@ -7,7 +7,7 @@ import pytest
 
 from epp.director import ArrivedRequest
 from epp.observability import Guard, Metrics
-from epp.observability.instrument import GuardedProducer
+from epp.observability.lifecycle_guards import GuardedProducer
 from epp.plugin import DropReason, Endpoint, InferenceRequest, Rejection
 from epp.plugin.testing import make_context, make_endpoint
 from tests.fakes.picker import director_of
@@ -35,7 +35,7 @@ async def test_request_goes_to_an_endpoint_of_the_pool() -> None:
     endpoint = make_endpoint()
     routed = await director_of([endpoint]).route(arrived())
     assert routed.decision.primary is endpoint
-    assert (routed.request_id, routed.model) == ("abc", "tiny")
+    assert (routed.request.id, routed.request.model) == ("abc", "tiny")
 
 
 async def test_same_prompt_goes_where_it_went_before() -> None:
@@ -87,7 +87,7 @@ async def test_request_without_a_readable_body_is_routed_by_load(request_: Arriv
     busy, idle = make_endpoint("busy", waiting=5), make_endpoint("idle", waiting=0)
     routed = await director_of([busy, idle]).route(request_)
     assert routed.decision.primary is idle
-    assert routed.model == ""
+    assert routed.request.model == ""
 
 
 async def test_subset_hint_limits_the_candidates_by_address_and_port() -> None:
@@ -106,8 +106,13 @@ async def test_subset_without_a_ready_endpoint_is_503(subset: tuple[str, ...]) -
 async def test_request_without_an_id_gets_one() -> None:
     request = ArrivedRequest({":path": "/v1/models", ":method": "GET"}, b"", None)
     director = director_of([make_endpoint()])
-    ids = {(await director.route(request)).request_id for _ in range(2)}
-    assert len(ids) == 2
+    routed = [await director.route(request) for _ in range(2)]
+    assert len({one.request.id for one in routed}) == 2
+    assert [one.headers for one in routed] == [{"x-request-id": one.request.id} for one in routed]
+
+
+async def test_request_with_an_id_keeps_it() -> None:
+    assert (await director_of([make_endpoint()]).route(arrived())).headers == {}
 
 
 async def test_endpoint_that_leaves_while_a_producer_waits_is_not_picked() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from epp.director.parsing import ParserTable
 from epp.observability import Guard, Metrics
-from epp.observability.instrument import GuardedParser
-from epp.plugin import ParsedBody
+from epp.observability.lifecycle_guards import GuardedParser
+from epp.plugin import NOT_PARSED, DropReason, ParsedBody, Rejection
 from epp.plugin.testing import make_context
 
 
@@ -20,10 +20,10 @@ class NamesItself:
         return ParsedBody(model=self._name)
 
 
-def table() -> ParserTable:
+def table(*more: NamesItself) -> ParserTable:
     context = make_context()
     guard = Guard("parser", metrics=Metrics(context.metrics.registry), log=context.log)
-    parsers = [NamesItself("text", ["completions"]), NamesItself("chat", ["chat/completions"])]
+    parsers = [NamesItself("text", ["completions"]), NamesItself("chat", ["chat/completions"]), *more]
     return ParserTable([GuardedParser(guard, parser) for parser in parsers])
 
 
@@ -35,11 +35,46 @@ def table() -> ParserTable:
         pytest.param("/gateway/team-a/v1/chat/completions", "chat", id="any prefix"),
         pytest.param("/v1/chat/completions?api-version=1", "chat", id="query string does not count"),
         pytest.param("/v1/completions/", "text", id="trailing slash does not count"),
-        pytest.param("/v1/uncompletions", None, id="suffix begins at a slash"),
-        pytest.param("/v1/models", None, id="claimed by none"),
-        pytest.param("", None, id="no path"),
+        pytest.param("/v1/uncompletions", "", id="suffix begins at a slash"),
+        pytest.param("/v1/models", "", id="claimed by none"),
+        pytest.param("", "", id="no path"),
     ],
 )
-def test_parser_is_chosen_by_the_end_of_the_path(path: str, parser: str | None) -> None:
-    parsed = table().parse(path, b"")
-    assert (parsed.model if parsed else None) == parser
+def test_parser_is_chosen_by_the_end_of_the_path(path: str, parser: str) -> None:
+    assert table().parse({":path": path}, b"").model == parser
+
+
+@pytest.mark.parametrize("header", ["x-original-path", "x-envoy-original-path", "x-forwarded-path"])
+def test_path_that_a_route_has_rewritten_is_found_in_another_header(header: str) -> None:
+    assert table().parse({":path": "/rewritten", header: "/v1/chat/completions?a=b"}, b"").model == "chat"
+    assert table().parse({":path": "/v1/completions", header: "/v1/chat/completions"}, b"").model == "text"
+
+
+def test_parser_without_paths_reads_what_no_other_claims() -> None:
+    parsers = table(NamesItself("rest", []))
+    assert parsers.parse({":path": "/v1/models"}, b"").model == "rest"
+    assert parsers.parse({":path": "/v1/completions"}, b"").model == "text"
+
+
+def test_compressed_body_is_not_read() -> None:
+    head = {":path": "/v1/completions"}
+    assert table().parse(head | {"content-encoding": "gzip"}, b"").model == ""
+    assert table().parse(head | {"content-encoding": "identity"}, b"").model == "text"
+
+
+class Echoes:
+    paths = ("completions",)
+
+    def parse(self, path: str, body: bytes) -> ParsedBody:
+        if not body.startswith(b"{"):
+            raise Rejection(DropReason.BAD_REQUEST, "no object")
+        return ParsedBody(model=body.decode())
+
+
+def test_body_that_was_cut_is_closed_for_its_parser_and_never_refused() -> None:
+    context = make_context()
+    guard = Guard("parser", metrics=Metrics(context.metrics.registry), log=context.log)
+    parsers = ParserTable([GuardedParser(guard, Echoes())])
+    head = {":path": "/v1/completions"}
+    assert parsers.parse(head, b'{"model": "m", "prompt": "abc', is_cut=True).model == '{"model": "m", "prompt": "abc"}'
+    assert parsers.parse(head, b"nonsense", is_cut=True) is NOT_PARSED

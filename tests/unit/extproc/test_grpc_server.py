@@ -1,6 +1,7 @@
 """The adapter: reads, feeds, acts, writes, and gives back what it held however the stream ends."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import grpc
@@ -8,32 +9,38 @@ import grpc.aio
 import pytest
 
 from epp._pb import external_processor_pb2 as pb
-from epp._pb.base_pb2 import HeaderMap, HeaderValue
 from epp.director import ArrivedRequest, Director, RoutedRequest
-from epp.extproc.grpc_server import ExtProcService
+from epp.extproc.grpc_server import ExtProcService, Limits
 from epp.observability import Metrics
 from epp.plugin.testing import make_context, make_endpoint
-from tests.fakes.picker import director_of, value_of
+from tests.fakes import virtual_time
+from tests.fakes.ext_proc import BUFFERED, DUPLEX, body, destination_of, given_back, head, kinds
+from tests.fakes.picker import director_and_metrics, value_of
 
-HEAD = HeaderMap(
-    headers=[HeaderValue(key=":method", raw_value=b"GET"), HeaderValue(key=":path", raw_value=b"/v1/models")]
-)
-GET = pb.ProcessingRequest(request_headers=pb.HttpHeaders(headers=HEAD, end_of_stream=True))
+GET = head(end_of_stream=True, headers={":method": "GET", ":path": "/v1/models"})
+LIMITS = Limits(max_request_body_bytes=1000, max_held_body_bytes=10_000, stream_idle_timeout_s=60)
 
 
 class FakeStream:
-    """A stream whose messages are given, and which then ends, is cancelled, or breaks."""
+    """A stream whose messages are given, a number standing for seconds of silence.
 
-    def __init__(self, messages: Sequence[pb.ProcessingRequest], *, then: BaseException | None = None) -> None:
+    Then it ends, or ``then`` is raised; it goes on forever when that is `NEVER`.
+    """
+
+    def __init__(self, messages: Sequence[pb.ProcessingRequest | float], *, then: BaseException | None = None) -> None:
         self._messages = list(messages)
         self._then = then
         self.written: list[pb.ProcessingResponse] = []
+        self.written_at: list[float] = []
         self.aborted: grpc.StatusCode | None = None
         self.is_cancelled = False
 
     async def read(self) -> pb.ProcessingRequest:
-        if self._messages:
-            return self._messages.pop(0)
+        while self._messages:
+            message = self._messages.pop(0)
+            if isinstance(message, pb.ProcessingRequest):
+                return message
+            await asyncio.sleep(message)
         if self._then is not None:
             raise self._then
         end: pb.ProcessingRequest = grpc.aio.EOF
@@ -41,6 +48,7 @@ class FakeStream:
 
     async def write(self, message: pb.ProcessingResponse) -> None:
         self.written.append(message)
+        self.written_at.append(asyncio.get_running_loop().time())
 
     def cancelled(self) -> bool:
         return self.is_cancelled
@@ -50,61 +58,65 @@ class FakeStream:
         self.aborted = code
 
 
-class CountsEnds:
-    """A director that counts what is given back to it."""
+class Breaks(Director):
+    """A director with a bug."""
 
     def __init__(self) -> None:
-        self._director = director_of([make_endpoint()])
-        self.ends = 0
-
-    async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
-        return await self._director.route(arrived)
-
-    def ended(self, routed: RoutedRequest) -> None:
-        self.ends += 1
-
-
-class Breaks(CountsEnds):
-    """A director with a bug."""
+        """Have nothing."""
 
     async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
         raise ZeroDivisionError("a bug")
 
 
-async def serve(director: CountsEnds, stream: FakeStream) -> Metrics:
-    context = make_context()
-    metrics = Metrics(context.metrics.registry)
-    service = ExtProcService(director, metrics=metrics, log=context.log)  # type: ignore[arg-type]
+async def serve(stream: FakeStream, *, director: Director | None = None) -> Metrics:
+    sound, metrics = director_and_metrics([make_endpoint()])
+    service = ExtProcService(director or sound, limits=LIMITS, metrics=metrics, log=make_context().log)
     await service.process(None, stream)
     return metrics
 
 
+def in_flight(metrics: Metrics) -> tuple[float | None, float | None]:
+    """Requests in flight, and how many have ended."""
+    return value_of(metrics, "epp_requests_in_flight"), value_of(metrics, "epp_request_duration_seconds_count")
+
+
 async def test_routed_request_is_given_back_once_when_the_stream_ends() -> None:
-    director, stream = CountsEnds(), FakeStream([GET])
-    await serve(director, stream)
+    stream = FakeStream([GET])
+    metrics = await serve(stream)
     assert len(stream.written) == 1
-    assert director.ends == 1
+    assert in_flight(metrics) == (0, 1)
 
 
 async def test_routed_request_is_given_back_once_when_the_stream_is_cancelled() -> None:
-    director, stream = CountsEnds(), FakeStream([GET], then=asyncio.CancelledError())
+    sound, metrics = director_and_metrics([make_endpoint()])
+    service = ExtProcService(sound, limits=LIMITS, metrics=metrics, log=make_context().log)
     with pytest.raises(asyncio.CancelledError):
-        await serve(director, stream)
-    assert director.ends == 1
+        await service.process(None, FakeStream([GET], then=asyncio.CancelledError()))
+    assert in_flight(metrics) == (0, 1)
+    assert value_of(metrics, "epp_streams_open") == 0
+
+
+@pytest.mark.parametrize(
+    "messages", list(itertools.accumulate([[], [head()], [body(b"a")], [body(end=True)]])), ids=len
+)
+async def test_cancellation_at_any_point_leaves_nothing(messages: Sequence[pb.ProcessingRequest]) -> None:
+    sound, metrics = director_and_metrics([make_endpoint()])
+    service = ExtProcService(sound, limits=LIMITS, metrics=metrics, log=make_context().log)
+    with pytest.raises(asyncio.CancelledError):
+        await service.process(None, FakeStream(messages, then=asyncio.CancelledError()))
+    for name in ("epp_requests_in_flight", "epp_streams_open", "epp_body_bytes_held"):
+        assert value_of(metrics, name) == 0, name
 
 
 async def test_stream_without_a_routed_request_gives_nothing_back() -> None:
-    director = CountsEnds()
-    await serve(director, FakeStream([]))
-    assert director.ends == 0
+    assert in_flight(await serve(FakeStream([]))) == (0, 0)
 
 
 async def test_fault_of_ours_ends_the_stream_with_an_error_and_is_counted() -> None:
-    director, stream = Breaks(), FakeStream([GET])
-    metrics = await serve(director, stream)
+    stream = FakeStream([GET])
+    metrics = await serve(stream, director=Breaks())
     assert stream.aborted is grpc.StatusCode.INTERNAL
     assert value_of(metrics, "epp_session_errors_total") == 1.0
-    assert director.ends == 0
 
 
 async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> None:
@@ -113,21 +125,57 @@ async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> N
             self.is_cancelled = True
             raise RuntimeError("the batch failed")
 
-    director, stream = CountsEnds(), GoesAway([GET])
-    metrics = await serve(director, stream)
+    stream = GoesAway([GET])
+    metrics = await serve(stream)
     assert stream.aborted is None
-    assert director.ends == 1
+    assert in_flight(metrics) == (0, 1)
     assert value_of(metrics, "epp_session_errors_total") == 0.0
 
 
 async def test_rejection_is_an_answer_and_no_fault() -> None:
-    class Rejects(CountsEnds):
-        def __init__(self) -> None:
-            super().__init__()
-            self._director: Director = director_of([])
-
+    director, _ = director_and_metrics([])
     stream = FakeStream([GET, GET])
-    metrics = await serve(Rejects(), stream)
-    assert [answer.WhichOneof("response") for answer in stream.written] == ["immediate_response"]
-    assert stream.aborted is None
+    metrics = await serve(stream, director=director)
+    assert [answer.immediate_response.status.code for answer in stream.written] == [503]
     assert value_of(metrics, "epp_session_errors_total") == 0.0
+
+
+async def test_body_over_the_limit_is_answered_with_413_and_counted() -> None:
+    stream = FakeStream([head(), body(b"x" * 600), body(b"x" * 600), body(b"x" * 600, end=True)])
+    metrics = await serve(stream)
+    assert [answer.immediate_response.status.code for answer in stream.written] == [413]
+    labels = {"code": "413", "reason": "rejected-body-too-large"}
+    assert value_of(metrics, "epp_request_errors_total", **labels) == 1
+    assert value_of(metrics, "epp_body_bytes_held") == 0
+
+
+def test_gateway_that_waits_for_the_headers_answer_gets_it_before_its_patience_ends() -> None:
+    """Envoy waits for 200 ms unless it is told otherwise."""
+    stream = FakeStream([head(request_mode=None), 10.0, body(b"late", end=True)])
+    virtual_time.run(serve(stream))
+    assert kinds(stream.written) == ["request_headers", "request_body"]
+    assert destination_of(stream.written[0]) == "10.0.0.1:8000"
+    assert stream.written_at[0] < 0.2
+    assert given_back(stream.written[1:]) == b"late"
+
+
+def test_stream_that_keeps_silent_within_a_request_is_answered_with_408() -> None:
+    stream = FakeStream([head(request_mode=BUFFERED), 61.0, body(b"{}", end=True)])
+    metrics = virtual_time.run(serve(stream))
+    assert kinds(stream.written) == ["request_headers", "immediate_response"]
+    assert stream.written[1].immediate_response.status.code == 408
+    assert value_of(metrics, "epp_request_errors_total", code="408", reason="rejected-idle") == 1
+
+
+def test_stream_whose_request_is_complete_may_be_silent_for_as_long_as_the_answer_takes() -> None:
+    stream = FakeStream([GET, 10_000.0])
+    virtual_time.run(serve(stream))
+    assert kinds(stream.written) == ["request_headers"]
+
+
+def test_silence_is_counted_from_the_last_message() -> None:
+    chat = b'{"model":"m","prompt":"p"}'
+    pieces = [piece for i in range(len(chat)) for piece in (50.0, body(chat[i : i + 1]))]
+    stream = FakeStream([head(request_mode=DUPLEX), body(b""), *pieces, body(end=True)])
+    virtual_time.run(serve(stream))
+    assert given_back(stream.written[1:]) == chat

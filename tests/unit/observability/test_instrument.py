@@ -7,17 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import pytest
 
 from epp.observability import Guard, Metrics
-from epp.observability.instrument import (
-    GuardedDiscovery,
-    GuardedFilter,
-    GuardedObserver,
-    GuardedParser,
-    GuardedPicker,
-    GuardedProducer,
-    GuardedProfileHandler,
-    GuardedScorer,
-)
+from epp.observability.lifecycle_guards import GuardedDiscovery, GuardedObserver, GuardedParser, GuardedProducer
+from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.plugin import (
+    NOT_PARSED,
     ConfigurationError,
     Decision,
     DropReason,
@@ -47,7 +40,8 @@ class Anything:
     def _do(self, *_: object) -> object:
         return self._does()
 
-    filter = score = pick = select = decide = parse = produce = on_routed = on_endpoint_removed = _do
+    filter = score = pick = select = decide = parse = produce = _do
+    on_routed = on_response_head = on_done = on_endpoint_removed = _do
 
 
 def raises() -> object:
@@ -147,7 +141,7 @@ def test_profile_handler_that_selects_nothing_known_runs_the_first_profile() -> 
 @pytest.mark.parametrize("does", [raises, lambda: None, lambda: {"model": "m"}])
 def test_parser_that_fails_leaves_the_request_unread(does: Callable[[], object]) -> None:
     one, metrics = guard()
-    assert GuardedParser(one, Anything(does)).parse("/v1/completions", b"") is None  # type: ignore[arg-type]
+    assert GuardedParser(one, Anything(does)).parse("/v1/completions", b"") is NOT_PARSED  # type: ignore[arg-type]
     assert failures(metrics, "parse") == 1.0
 
 

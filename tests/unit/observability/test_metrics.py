@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry
 
 from epp.observability import Metrics
 from epp.observability.metrics import MAX_MODELS
+from epp.plugin import Response
 from epp.plugin.testing import make_endpoint
 from tests.fakes.picker import value_of
 
@@ -27,7 +28,7 @@ def test_requests_in_flight_go_up_and_down() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.request_routed(make_endpoint(), 0.001, 0.5)
     assert value_of(metrics, "epp_requests_in_flight") == 1.0
-    metrics.request_ended()
+    metrics.request_ended(Response())
     assert value_of(metrics, "epp_requests_in_flight") == 0.0
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.plugin import DropReason, ParsedBody, Rejection
-from epp_plugins.parsers.openai import MAX_PROMPTS, MAX_TOKENS, OpenaiParser
+from epp_plugins.parsers.canonical import MAX_PROMPTS, MAX_TOKENS
+from epp_plugins.parsers.openai import OpenaiParser
 
 CHAT_PATH, TEXT_PATH = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hello"}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from epp_plugins.prefix import PrefixIndex, chain
-from epp_plugins.prefix.hashing import model_seed
+from epp_plugins.prefix.hashing import prompt_seed
 
 CAPACITY = 6
 ENDPOINTS = st.sampled_from(["a", "b", "c"])
@@ -109,5 +109,5 @@ def test_prompt_is_looked_at_up_to_a_bound() -> None:
 
 def test_models_share_no_blocks() -> None:
     prompt = b"x" * 64
-    one, two = (chain(model_seed(model), prompt, block_bytes=64, max_blocks=1) for model in ("a", "b"))
+    one, two = (chain(prompt_seed(model), prompt, block_bytes=64, max_blocks=1) for model in ("a", "b"))
     assert one != two

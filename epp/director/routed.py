@@ -1,0 +1,127 @@
+"""A request that has been routed, until its stream has ended: what its answer tells, and what is changed in it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from epp.director.parsing import is_readable
+from epp.director.rewrite import ModelNameRestorer
+from epp.director.usage import UsageReader
+from epp.observability import Metrics
+from epp.observability.lifecycle_guards import GuardedObserver
+from epp.plugin import Decision, Endpoint, InferenceRequest, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporting:
+    """Who is told of answers, and how."""
+
+    observers: GuardedObserver
+    metrics: Metrics
+    clock: Callable[[], float]
+    endpoint_header: str | None = None
+    """Response header that names the endpoint to the client."""
+
+
+class RoutedRequest:
+    """Where a request goes, and what has become of it. It does not hold the prompt: answers can take minutes."""
+
+    def __init__(
+        self,
+        request: InferenceRequest,
+        decision: Decision,
+        *,
+        reporting: Reporting,
+        is_parsed: bool,
+        new_body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.request = request
+        self.decision = decision
+        self.new_body = new_body
+        """The body with the model rewritten; ``None``: it goes on as it came."""
+        self.headers: Mapping[str, str] = headers or {}
+        """To be set on the request."""
+        self.response = Response()
+        self._reporting = reporting
+        self._routed_at = reporting.clock()
+        self._is_parsed = is_parsed
+        self._usage: UsageReader | None = None
+        self._restorer: ModelNameRestorer | None = None
+        if new_body is not None:
+            self._restorer = ModelNameRestorer(served=request.model, client=request.client_model)
+        self._has_ended = False
+
+    @property
+    def changes_response(self) -> bool:
+        """Tell whether the answer's body may leave with another length than it came with."""
+        return self._restorer is not None
+
+    def response_head(self, head: Mapping[str, str], served_by: str | None) -> Mapping[str, str]:
+        """Take note of the answer's head; returns the headers to set on it."""
+        response = self.response
+        response.head, response.served_by = head, served_by
+        response.status = _status(head)
+        self._note_byte()
+        if response.is_error:
+            self._reporting.metrics.endpoint_answered_error(self._endpoint, response.status or 0)
+        if not is_readable(head):
+            self._restorer = None
+        elif self._is_parsed and not response.is_error:
+            self._usage = UsageReader()
+        headers = dict(self._reporting.observers.on_response_head(self.request, self.decision, response))
+        if self._reporting.endpoint_header is not None:
+            headers.setdefault(self._reporting.endpoint_header, self._endpoint.name)
+        return headers
+
+    def response_chunk(self, chunk: bytes, *, is_last: bool) -> bytes:
+        """Take note of a piece of the answer; returns what is to go on in its place."""
+        if chunk:
+            self.response.last_chunk_s = self._elapsed_s()
+            if self._usage is not None:
+                self._usage.feed(chunk)
+        if is_last:
+            self.response.is_complete = True
+        if self._restorer is None:
+            return chunk
+        passed = self._restorer.feed(chunk)
+        return passed + self._restorer.rest() if is_last else passed
+
+    def response_rest(self) -> bytes:
+        """Return what was held back of the answer's body: it ends without a last piece."""
+        self.response.is_complete = True
+        return self._restorer.rest() if self._restorer is not None else b""
+
+    def ended(self) -> None:
+        """Tell everyone that it is over; only the first call counts."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        response, reporting = self.response, self._reporting
+        response.duration_s = self._elapsed_s()
+        response.usage = self._usage.usage if self._usage is not None else None
+        reporting.metrics.request_ended(response)
+        reporting.observers.on_done(self.request, self.decision, response)
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        """The endpoint that serves it: the one that the gateway names, if it is one of ours."""
+        served_by = self.response.served_by
+        for endpoint in self.decision.endpoints:
+            if endpoint.host_port == served_by:
+                return endpoint
+        return self.decision.primary
+
+    def _note_byte(self) -> None:
+        if self.response.first_byte_s is None:
+            self.response.first_byte_s = self._elapsed_s()
+            if not self.response.is_error:
+                self._reporting.metrics.first_byte_seen(self.response.first_byte_s)
+
+    def _elapsed_s(self) -> float:
+        return self._reporting.clock() - self._routed_at
+
+
+def _status(head: Mapping[str, str]) -> int | None:
+    """Return the answer's HTTP status, which gateways give as ``:status``; ``None`` for what is none."""
+    text = head.get(":status", "")
+    return int(text) if len(text) == len("200") and text.isascii() and text.isdigit() else None

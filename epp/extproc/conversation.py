@@ -1,0 +1,127 @@
+"""One stream: reads messages, feeds the session, acts on its events, writes its answers."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Protocol
+
+import grpc.aio
+
+from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
+from epp.director import ArrivedRequest, Director, RoutedRequest
+from epp.extproc.budget import BodyShare
+from epp.extproc.session import Session
+from epp.plugin import Rejection
+
+PATIENCE_S = 0.15
+"""How long a gateway may be silent after a request's head before it is taken to wait for our answer.
+
+Shorter than the 200 ms that Envoy waits for one by default.
+"""
+
+
+class Stream(Protocol):
+    """What a conversation needs of `grpc.aio.ServicerContext`."""
+
+    def read(self) -> Awaitable[ProcessingRequest]:
+        """Return the next message, or `grpc.aio.EOF`."""
+        ...
+
+    def write(self, message: ProcessingResponse) -> Awaitable[None]:
+        """Send one answer."""
+        ...
+
+
+class Conversation:
+    """One stream's session, and the routed request that it holds."""
+
+    def __init__(
+        self, stream: Stream, session: Session, *, director: Director, share: BodyShare, idle_timeout_s: float
+    ) -> None:
+        self._stream = stream
+        self._session = session
+        self._director = director
+        self._share = share
+        self._idle_timeout_s = idle_timeout_s
+        self._routed: RoutedRequest | None = None
+
+    async def hold(self) -> None:
+        """Answer messages until the gateway has no more."""
+        while await self._exchange():
+            pass
+
+    def release(self) -> None:
+        """Give everything back that the stream held, exactly once."""
+        self._share.hold(0)
+        routed, self._routed = self._routed, None
+        if routed is not None:
+            routed.ended()
+
+    async def _exchange(self) -> bool:
+        """Take one message and answer it; tells whether there may be another.
+
+        A call for each message, so that no variable keeps a body alive while the next message is awaited: that can
+        take as long as the answer streams.
+        """
+        try:
+            message = await self._next()
+        except TimeoutError:
+            self._reject(self._session.time_out())
+            await self._write_answers()
+            return False
+        if message is grpc.aio.EOF:
+            return False
+        try:
+            arrived = self._session.receive(message)
+        except Rejection as rejection:
+            self._reject(rejection)
+        else:
+            self._share.hold(self._session.held_bytes)
+            if arrived is not None:
+                await self._decide(arrived)
+        await self._write_answers()
+        return True
+
+    async def _next(self) -> ProcessingRequest:
+        """Return the next message; raises `TimeoutError` when a request that is incomplete gets no further."""
+        session = self._session
+        if not session.is_collecting:
+            return await self._stream.read()
+        if session.has_head:
+            await self._share.wait_for_room()
+        async with asyncio.timeout(self._idle_timeout_s):
+            if session.is_silent:
+                return await self._next_or_act()
+            return await self._stream.read()
+
+    async def _next_or_act(self) -> ProcessingRequest:
+        """Return the next message; if it does not come soon, decide without it meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(_read(self._stream))
+            await asyncio.wait({reading}, timeout=PATIENCE_S)
+            if not reading.done():
+                arrived = self._session.lose_patience()
+                if arrived is not None:
+                    await self._decide(arrived)
+                await self._write_answers()
+        return reading.result()
+
+    async def _decide(self, arrived: ArrivedRequest) -> None:
+        try:
+            self._routed = await self._director.route(arrived)
+        except Rejection as rejection:
+            self._session.reject(rejection)
+        else:
+            self._session.route(self._routed)
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._director.reject(self._session.request, rejection)
+        self._session.reject(rejection)
+
+    async def _write_answers(self) -> None:
+        for answer in self._session.take_answers():
+            await self._stream.write(answer)
+        self._share.hold(self._session.held_bytes)
+
+
+async def _read(stream: Stream) -> ProcessingRequest:
+    return await stream.read()

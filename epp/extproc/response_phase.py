@@ -1,0 +1,70 @@
+"""The response's half of a session: every message is answered in the mode it came in, nothing is buffered."""
+
+from collections.abc import Callable, Iterator
+
+from epp._pb import external_processor_pb2 as pb
+from epp._pb.processing_mode_pb2 import ProcessingMode
+from epp.director import RoutedRequest
+from epp.extproc import messages
+from epp.extproc.headers import read_head
+from epp.extproc.metadata import BUFFERED_MODES, DUPLEX, served_by
+
+Answers = Iterator[pb.ProcessingResponse]
+
+_REPLACING_MODES = BUFFERED_MODES | {ProcessingMode.STREAMED}
+"""Where a changed body goes as a replacement; full duplex takes it as a stream."""
+
+
+class ResponsePhase:
+    """Answers a response's messages. A stream may begin here: then there is no routed request to tell."""
+
+    def __init__(self, answer: Callable[[Answers], None]) -> None:
+        self.mode: int | None = None
+        """The response body mode that the gateway says it uses; ``None``: it does not say."""
+        self.has_begun = False
+        self._answer = answer
+
+    def receive_headers(self, message: pb.ProcessingRequest, routed: RoutedRequest | None) -> None:
+        """Take the response's head in."""
+        self.has_begun = True
+        headers: messages.Headers = {}
+        if routed is not None:
+            headers = routed.response_head(read_head(message.response_headers.headers), served_by(message))
+            if message.response_headers.end_of_stream:
+                routed.response_rest()
+        shows_body = self.mode != ProcessingMode.NONE
+        drops_length = routed is not None and routed.changes_response and shows_body
+        self._answer(iter([messages.answer_response_headers(headers, drops_length=drops_length)]))
+
+    def receive_body(self, body: pb.HttpBody, routed: RoutedRequest | None, *, may_split: bool) -> None:
+        """Take a piece of the response's body in; ``may_split`` when the gateway is known to stream in full duplex."""
+        self.has_begun = True
+        chunk = body.body
+        if routed is not None:
+            chunk = routed.response_chunk(body.body, is_last=body.end_of_stream)
+            if self.mode == ProcessingMode.BUFFERED_PARTIAL and not body.end_of_stream:
+                # The buffer was too small: the rest of the body is not shown, so nothing can be held back for it.
+                chunk += routed.response_rest()
+        self._answer(self._body_answers(body, chunk, may_split=may_split))
+
+    def receive_trailers(self, routed: RoutedRequest | None) -> None:
+        """Take the response's trailers in: they end the body, so what was held back of it goes first."""
+        rest = routed.response_rest() if routed is not None else b""
+        if rest and self.mode not in _REPLACING_MODES:
+            self._answer(messages.stream_response_body(rest, end_of_stream=False))
+        self._answer(iter([pb.ProcessingResponse(response_trailers=pb.TrailersResponse())]))
+
+    def _body_answers(self, body: pb.HttpBody, chunk: bytes, *, may_split: bool) -> Answers:
+        if self.mode == DUPLEX and may_split:
+            yield from messages.stream_response_body(chunk, end_of_stream=body.end_of_stream)
+            return
+        answer = pb.ProcessingResponse(response_body=pb.BodyResponse())
+        is_whole = self.mode in BUFFERED_MODES and body.end_of_stream
+        if chunk != body.body and self.mode in _REPLACING_MODES:
+            if is_whole:
+                messages.replace_body(answer.response_body.response, chunk)
+            else:
+                answer.response_body.response.body_mutation.body = chunk
+        elif not is_whole and self.mode != ProcessingMode.STREAMED:
+            messages.give_back(answer.response_body.response, chunk, end_of_stream=body.end_of_stream)
+        yield answer

@@ -1,0 +1,153 @@
+"""Plugins around the scheduling cycle behind their guards: parsers, producers, observers, discovery."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.plugin import (
+    NOT_PARSED,
+    ConfigurationError,
+    Decision,
+    Discovery,
+    DoneObserver,
+    Endpoint,
+    EndpointRemovedObserver,
+    EndpointSpec,
+    InferenceRequest,
+    ParsedBody,
+    Parser,
+    Producer,
+    Response,
+    ResponseHeadObserver,
+    RoutedObserver,
+)
+
+DISCOVERY_RETRY_S = 5.0
+"""Pause before a discovery that failed is started again."""
+
+
+class GuardedProducer:
+    """A producer that attaches nothing when it fails or takes longer than its deadline."""
+
+    def __init__(self, guard: Guard, one: Producer, *, deadline_s: float) -> None:
+        self._guard = guard
+        self._produce = one.produce
+        self._deadline_s = deadline_s
+
+    async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+        """Let the plugin attach its attributes; its `Rejection` passes."""
+        pending = self._guard.attempt("produce", self._produce, request, candidates)
+        if inspect.isawaitable(pending):
+            await self._guard.attempt_until("produce", self._deadline_s, pending)
+
+
+class GuardedParser:
+    """A parser that leaves a request unread when it fails: it is then routed by load alone."""
+
+    def __init__(self, guard: Guard, one: Parser) -> None:
+        self._guard = guard
+        self._parse = one.parse
+        self.paths = tuple(one.paths)
+
+    def parse(self, path: str, body: bytes) -> ParsedBody:
+        """Return what the plugin read; its `Rejection` passes."""
+        parsed = self._guard.attempt("parse", self._parsed, path, body)
+        return NOT_PARSED if parsed is FAILED else parsed
+
+    def _parsed(self, path: str, body: bytes) -> ParsedBody:
+        parsed = self._parse(path, body)
+        if not isinstance(parsed, ParsedBody):
+            raise PluginFaultError(f"returned {type(parsed).__name__} in place of ParsedBody")
+        return parsed
+
+
+class GuardedObserver:
+    """All observers, told one after the other; one that fails does not keep the others from being told."""
+
+    def __init__(
+        self,
+        *,
+        routed: Sequence[tuple[Guard, RoutedObserver]] = (),
+        heads: Sequence[tuple[Guard, ResponseHeadObserver]] = (),
+        done: Sequence[tuple[Guard, DoneObserver]] = (),
+        removed: Sequence[tuple[Guard, EndpointRemovedObserver]] = (),
+    ) -> None:
+        self._routed = routed
+        self._heads = heads
+        self._done = done
+        self._removed = removed
+
+    def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
+        """Tell of a decision."""
+        for guard, observer in self._routed:
+            guard.attempt("on_routed", observer.on_routed, request, decision)
+
+    def on_response_head(self, request: InferenceRequest, decision: Decision, response: Response) -> Mapping[str, str]:
+        """Tell that an answer begins; returns the headers that the plugins want on it."""
+        headers: dict[str, str] = {}
+        for guard, observer in self._heads:
+            wanted = guard.attempt("on_response_head", _headers, observer, request, decision, response)
+            if wanted is not FAILED:
+                headers |= wanted
+        return headers
+
+    def on_done(self, request: InferenceRequest, decision: Decision, response: Response) -> None:
+        """Tell that a routed request is over."""
+        for guard, observer in self._done:
+            guard.attempt("on_done", observer.on_done, request, decision, response)
+
+    def on_endpoint_removed(self, endpoint: Endpoint) -> None:
+        """Tell that an endpoint left the pool."""
+        for guard, observer in self._removed:
+            guard.attempt("on_endpoint_removed", observer.on_endpoint_removed, endpoint)
+
+
+class GuardedDiscovery:
+    """A discovery that is started again when it fails; the last good pool stays meanwhile."""
+
+    def __init__(self, guard: Guard, one: Discovery) -> None:
+        self._guard = guard
+        self._watch = one.watch
+        self._has_published = False
+
+    async def run(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> None:
+        """Publish the pool and its changes; return when the source can never change.
+
+        Raises `ConfigurationError` when it fails before it has published anything: there is no pool to go on with.
+        """
+
+        def note(specs: Sequence[EndpointSpec]) -> None:
+            self._has_published = True
+            publish(specs)
+
+        has_ended = await self._has_ended(note)
+        while not has_ended:
+            await asyncio.sleep(DISCOVERY_RETRY_S)
+            has_ended = await self._has_ended(note)
+        if not self._has_published:
+            raise ConfigurationError([f"discovery `{self._guard.plugin}` ended without naming a pool"])
+
+    async def _has_ended(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> bool:
+        try:
+            await self._watch(publish)
+        except Exception as failure:
+            if not self._has_published:
+                if isinstance(failure, ConfigurationError):
+                    raise
+                raise ConfigurationError([f"discovery `{self._guard.plugin}` failed: {failure!r}"]) from failure
+            self._guard.report("watch", failure)
+            return False
+        return True
+
+
+def _headers(
+    observer: ResponseHeadObserver, request: InferenceRequest, decision: Decision, response: Response
+) -> Mapping[str, str]:
+    """Return the headers that an observer wants on the answer; raises `PluginFaultError` for what is no header."""
+    wanted = observer.on_response_head(request, decision, response) or {}
+    pairs: Iterable[tuple[object, object]] = wanted.items()
+    headers = {name.lower(): value for name, value in pairs if isinstance(name, str) and isinstance(value, str)}
+    if len(headers) < len(wanted) or "" in headers:
+        raise PluginFaultError(f"returned the headers {wanted!r}, which are none")
+    return headers

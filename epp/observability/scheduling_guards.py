@@ -1,0 +1,116 @@
+"""Plugins of the scheduling cycle behind their guards: filters, scorers, pickers, profile handlers."""
+
+from collections.abc import Mapping, Sequence
+
+from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.plugin import (
+    Decision,
+    Endpoint,
+    Filter,
+    InferenceRequest,
+    Picker,
+    ProfileHandler,
+    ProfileResult,
+    Scorer,
+)
+
+
+class GuardedFilter:
+    """A filter that keeps every candidate when it fails."""
+
+    def __init__(self, guard: Guard, one: Filter) -> None:
+        self._guard = guard
+        self._filter = one.filter
+
+    def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        """Return what the plugin keeps."""
+        kept = self._guard.attempt("filter", self._kept, request, candidates)
+        return candidates if kept is FAILED else kept
+
+    def _kept(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        return _checked(self._filter(request, candidates), candidates)
+
+
+class GuardedScorer:
+    """A scorer whose numbers are clamped to 0..1, and which rates all alike when it fails."""
+
+    def __init__(self, guard: Guard, one: Scorer) -> None:
+        self._guard = guard
+        self._score = one.score
+
+    def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
+        """Return the plugin's ratings; what is not a number counts as 0."""
+        scores = self._guard.attempt("score", self._clamped, request, candidates)
+        return [0.0] * len(candidates) if scores is FAILED else scores
+
+    def _clamped(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
+        scores = [(min(score, 1.0) if score > 0.0 else 0.0) for score in self._score(request, candidates)]
+        if len(scores) != len(candidates):
+            raise PluginFaultError(f"returned {len(scores)} scores for {len(candidates)} candidates")
+        return scores
+
+
+class GuardedPicker:
+    """A picker that is replaced by "the highest total" when it fails."""
+
+    def __init__(self, guard: Guard, one: Picker) -> None:
+        self._guard = guard
+        self._pick = one.pick
+
+    def pick(
+        self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
+    ) -> Sequence[Endpoint]:
+        """Return the plugin's choice."""
+        picked = self._guard.attempt("pick", self._picked, request, candidates, totals)
+        return [candidates[max(range(len(candidates)), key=totals.__getitem__)]] if picked is FAILED else picked
+
+    def _picked(
+        self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
+    ) -> Sequence[Endpoint]:
+        picked = _checked(self._pick(request, candidates, totals), candidates)
+        if not picked:
+            raise PluginFaultError("picked nothing")
+        return picked
+
+
+class GuardedProfileHandler:
+    """A profile handler that is replaced by "run the first profile, take its pick" when it fails."""
+
+    def __init__(self, guard: Guard, one: ProfileHandler) -> None:
+        self._guard = guard
+        self._handler = one
+
+    def select(
+        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
+    ) -> Sequence[str]:
+        """Return the profiles that the plugin wants to run next; the first one if it never wants any."""
+        selected = self._guard.attempt("select", self._selected, request, profiles, results)
+        if selected is not FAILED and (selected or results):
+            return selected
+        return () if results else profiles[:1]
+
+    def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
+        """Return the plugin's decision."""
+        decision = self._guard.attempt("decide", self._decided, request, results)
+        if decision is not FAILED:
+            return decision
+        return Decision(endpoints=next(iter(results.values())).picked, results=results)
+
+    def _selected(
+        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
+    ) -> Sequence[str]:
+        return [name for name in self._handler.select(request, profiles, results) if name in profiles]
+
+    def _decided(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
+        decision = self._handler.decide(request, results)
+        candidates = [endpoint for result in results.values() for endpoint in result.candidates]
+        return Decision(endpoints=_checked(decision.endpoints, candidates), results=results)
+
+
+def _checked(endpoints: Sequence[Endpoint], candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    """Return the endpoints as a list; raises `PluginFaultError` for one that is no candidate."""
+    listed = list(endpoints)
+    strangers = set(listed).difference(candidates)
+    if strangers:
+        raise PluginFaultError(f"returned {sorted(map(repr, strangers))}, which are no candidates")
+    return listed

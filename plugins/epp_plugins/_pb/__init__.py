@@ -1,0 +1,1 @@
+"""Generated from ``protos/`` by ``make protos``; checked in, never edited by hand."""
