@@ -93,3 +93,8 @@ bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 .PHONY: e2e-matrix
 e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md
 	$(BIN)/python -m tests.e2e.matrix
+
+FUZZ ?= 1000000
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## Throw a million hostile inputs at parsers, readers and the session; FUZZ= says how many
+	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -43,10 +43,10 @@ def _model_spans(body: bytes) -> list[tuple[int, int]]:
     return spans
 
 
-def object_end(text: bytes, start: int) -> int | None:
-    """Return where the object or list that begins at ``start`` ends; ``None`` when it has no end (yet)."""
+def object_end(text: bytes, start: int, stop: int) -> int | None:
+    """Return where the object or list that begins at ``start`` ends; ``None`` when it does not before ``stop``."""
     depth = 0
-    for token in _TOKEN.finditer(text, start):
+    for token in _TOKEN.finditer(text, start, stop):
         depth += _DEPTH.get(text[token.start()], 0)
         if depth == 0:
             return token.end()

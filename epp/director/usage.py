@@ -46,15 +46,16 @@ class UsageReader:
         text = self._kept + chunk
         at = 0
         while found := _MEMBER.search(text, at):
-            end = object_end(text, found.end())
+            stop = found.start() + MAX_OBJECT_BYTES
+            end = object_end(text, found.end(), stop)
             if end is not None:
                 self._note(text[found.end() : end])
                 at = end
-            elif len(text) - found.start() < MAX_OBJECT_BYTES:
+            elif len(text) < stop:
                 self._kept = text[found.start() :]
                 return
             else:
-                at = found.end()
+                at = stop
         self._kept = text[max(at, len(text) - _MEMBER_BYTES) :]
 
     def _note(self, found: bytes) -> None:

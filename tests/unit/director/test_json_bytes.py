@@ -104,5 +104,5 @@ def test_any_bytes_can_be_closed_without_an_error(text: bytes) -> None:
 @given(DOCUMENT, LAYOUT, st.binary(max_size=9))
 def test_end_of_an_object_is_found(document: dict[str, Any], layout: dict[str, Any], after: bytes) -> None:
     body = dumped(document, layout)
-    assert object_end(body + after, 0) == len(body)
-    assert object_end(body[:-1], 0) is None
+    assert object_end(body + after, 0, 10_000) == len(body)
+    assert object_end(body, 0, len(body) - 1) is None
