@@ -93,6 +93,7 @@ bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 .PHONY: e2e-matrix
 e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md
 	$(BIN)/python -m tests.e2e.matrix
+	$(BIN)/python -m tests.e2e.hints
 
 FUZZ ?= 1000000
 .PHONY: fuzz

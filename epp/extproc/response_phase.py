@@ -22,6 +22,7 @@ class ResponsePhase:
         self.mode: int | None = None
         """The response body mode that the gateway says it uses; ``None``: it does not say."""
         self.has_begun = False
+        self._has_body = False
         self._answer = answer
 
     def receive_headers(self, message: pb.ProcessingRequest, routed: RoutedRequest | None) -> None:
@@ -39,13 +40,18 @@ class ResponsePhase:
     def receive_body(self, body: pb.HttpBody, routed: RoutedRequest | None, *, may_split: bool) -> None:
         """Take a piece of the response's body in; ``may_split`` when the gateway is known to stream in full duplex."""
         self.has_begun = True
+        is_whole = body.end_of_stream and not self._has_body
+        self._has_body = True
         chunk = body.body
         if routed is not None:
             chunk = routed.response_chunk(body.body, is_last=body.end_of_stream)
             if self.mode == ProcessingMode.BUFFERED_PARTIAL and not body.end_of_stream:
                 # The buffer was too small: the rest of the body is not shown, so nothing can be held back for it.
                 chunk += routed.response_rest()
-        self._answer(self._body_answers(body, chunk, may_split=may_split))
+        if self.mode == DUPLEX and may_split and not (is_whole and len(chunk) <= messages.MAX_CHUNK_BYTES):
+            self._answer(messages.stream_response_body(chunk, end_of_stream=body.end_of_stream))
+        else:
+            self._answer(self._body_answer(body, chunk, is_whole=is_whole))
 
     def receive_trailers(self, routed: RoutedRequest | None) -> None:
         """Take the response's trailers in: they end the body, so what was held back of it goes first."""
@@ -54,17 +60,15 @@ class ResponsePhase:
             self._answer(messages.stream_response_body(rest, end_of_stream=False))
         self._answer(iter([pb.ProcessingResponse(response_trailers=pb.TrailersResponse())]))
 
-    def _body_answers(self, body: pb.HttpBody, chunk: bytes, *, may_split: bool) -> Answers:
-        if self.mode == DUPLEX and may_split:
-            yield from messages.stream_response_body(chunk, end_of_stream=body.end_of_stream)
-            return
+    def _body_answer(self, body: pb.HttpBody, chunk: bytes, *, is_whole: bool) -> Answers:
+        """Yield the one answer to a message; ``is_whole``: the gateway may have collected the body for it."""
         answer = pb.ProcessingResponse(response_body=pb.BodyResponse())
-        is_whole = self.mode in BUFFERED_MODES and body.end_of_stream
+        is_buffered = is_whole and self.mode in BUFFERED_MODES
         if chunk != body.body and self.mode in _REPLACING_MODES:
-            if is_whole:
+            if is_buffered:
                 messages.replace_body(answer.response_body.response, chunk)
             else:
                 answer.response_body.response.body_mutation.body = chunk
-        elif not is_whole and self.mode != ProcessingMode.STREAMED:
+        elif not is_buffered and self.mode != ProcessingMode.STREAMED:
             messages.give_back(answer.response_body.response, chunk, end_of_stream=body.end_of_stream)
         yield answer

@@ -42,10 +42,9 @@ CASES = [
 
 @dataclass
 class World:
-    """An Envoy with a listener for each pair of body modes, the picker behind it, and some upstreams."""
+    """An Envoy with a listener for each pair of body modes, and some upstreams."""
 
     ports: dict[tuple[BodyMode, BodyMode], int]
-    picker: RunningPicker
     upstreams: Sequence[Upstream]
     clients: dict[bool, httpx.AsyncClient]
     """By whether they speak HTTP/2."""
@@ -79,8 +78,15 @@ class World:
         return [f"{case}: {fault}" for case, fault in found if fault is not None]
 
 
+@dataclass
+class PickerWorld(World):
+    """The same with a picker in a process of its own."""
+
+    picker: RunningPicker
+
+
 @contextlib.asynccontextmanager
-async def running_world(modes: Sequence[tuple[BodyMode, BodyMode]] = MODES) -> AsyncIterator[World]:
+async def running_world(modes: Sequence[tuple[BodyMode, BodyMode]] = MODES) -> AsyncIterator[PickerWorld]:
     """Start everything."""
     ports = dict(zip(modes, free_ports(HOST, [0] * len(modes)), strict=True))
     listeners = [Listener(port=port, request_body=pair[0], response_body=pair[1]) for pair, port in ports.items()]
@@ -91,7 +97,7 @@ async def running_world(modes: Sequence[tuple[BodyMode, BodyMode]] = MODES) -> A
         httpx.AsyncClient(timeout=30) as http1,
         httpx.AsyncClient(timeout=30, http1=False, http2=True) as http2,
     ):
-        yield World(ports, picker, upstreams, {False: http1, True: http2})
+        yield PickerWorld(ports, upstreams, {False: http1, True: http2}, picker)
 
 
 def chat_body(size: int) -> bytes:

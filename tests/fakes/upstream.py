@@ -27,7 +27,8 @@ class Upstream:
         self.bodies: list[bytes] = []
         self.heads: list[dict[str, str]] = []
         self.sent = b""
-        self.answer: bytes | None = None
+        self.answer = PLAIN_ANSWER
+        self.events = EVENTS
         self.status = 200
         self.next_chunk = asyncio.Event()
         application = web.Application(client_max_size=64 * 1024 * 1024)
@@ -51,24 +52,25 @@ class Upstream:
         return web.Response(text=self.page)
 
     def forget(self) -> None:
-        """Remember nothing of what came so far."""
+        """Remember nothing of what came so far, and answer as at first."""
         self.bodies.clear()
         self.heads.clear()
+        self.answer, self.events, self.status = PLAIN_ANSWER, EVENTS, 200
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Send a list of events, each in a chunk of its own."""
         await self._note(request)
         response = web.StreamResponse(headers={"content-type": "text/event-stream", NAME_HEADER: self.name})
         await response.prepare(request)
-        for event in EVENTS:
+        for event in self.events:
             await response.write(event)
             await asyncio.sleep(0)
-        self.sent = b"".join(EVENTS)
+        self.sent = b"".join(self.events)
         return response
 
     async def _answer(self, request: web.Request) -> web.Response:
         await self._note(request)
-        self.sent = self.answer or PLAIN_ANSWER
+        self.sent = self.answer
         headers = {NAME_HEADER: self.name, "content-type": "application/json"}
         return web.Response(body=self.sent, status=self.status, headers=headers)
 
