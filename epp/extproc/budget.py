@@ -5,6 +5,7 @@ that has held something for the longest never waits, so that there is always one
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 
 
@@ -15,27 +16,22 @@ class BodyBudget:
         self._max_bytes = max_bytes
         self._on_change = on_change
         self._held_bytes = 0
-        self._holders: dict[BodyShare, None] = {}
-        self._waiting: dict[asyncio.Future[None], BodyShare] = {}
+        self._holders: OrderedDict[BodyShare, None] = OrderedDict()
+        self._waiting: dict[BodyShare, asyncio.Future[None]] = {}
 
     @property
     def held_bytes(self) -> int:
         """What all streams hold now."""
         return self._held_bytes
 
-    def may_read(self, share: "BodyShare") -> bool:
-        """Tell whether a stream may take in more."""
-        return self._held_bytes < self._max_bytes or next(iter(self._holders), share) is share
-
     async def wait_for_room(self, share: "BodyShare") -> None:
         """Return when a stream may take in more."""
-        while not self.may_read(share):
-            woken = asyncio.get_running_loop().create_future()
-            self._waiting[woken] = share
+        while self._held_bytes >= self._max_bytes and self._longest_holder(share) is not share:
+            self._waiting[share] = asyncio.get_running_loop().create_future()
             try:
-                await woken
+                await self._waiting[share]
             finally:
-                del self._waiting[woken]
+                del self._waiting[share]
 
     def changed(self, share: "BodyShare", bytes_before: int) -> None:
         """Take note that a stream holds more or less than before."""
@@ -45,9 +41,19 @@ class BodyBudget:
         else:
             self._holders.pop(share, None)
         self._on_change(self._held_bytes)
-        for woken, waiting in self._waiting.items():
-            if self.may_read(waiting) and not woken.done():
-                woken.set_result(None)
+        if self._held_bytes < self._max_bytes:
+            for waiting in self._waiting:
+                self._wake(waiting)
+        else:
+            self._wake(self._longest_holder(share))
+
+    def _longest_holder(self, default: "BodyShare") -> "BodyShare":
+        return next(iter(self._holders), default)
+
+    def _wake(self, share: "BodyShare") -> None:
+        waiting = self._waiting.get(share)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
 
 class BodyShare:

@@ -16,6 +16,8 @@ from epp.extproc.session import Session
 from epp.observability import Metrics
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+MAX_PENDING_STREAMS = 100_000
+"""Streams that have arrived and are not yet looked at; gRPC by itself cancels some of a burst of more than 1000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,12 @@ def make_server(service: Callable[[grpc.aio.Server], None], *, max_message_bytes
 
     Port sharing is off: a second picker on the same port must fail loudly instead of getting half of the streams.
     """
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", max_message_bytes)])
+    options = [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.server.max_pending_requests", MAX_PENDING_STREAMS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_STREAMS),
+    ]
+    server = grpc.aio.server(options=options)
     service(server)
     return server

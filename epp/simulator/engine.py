@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -138,8 +139,8 @@ class BlockCache:
         for block in reversed(chain):
             self._blocks.pop(block, None)
             self._blocks[block] = None
-        while len(self._blocks) > self._capacity:
-            del self._blocks[next(iter(self._blocks))]
+        for oldest in list(islice(self._blocks, max(0, len(self._blocks) - self._capacity))):
+            del self._blocks[oldest]
 
 
 def block_chain(prompt: bytes, block_bytes: int) -> list[int]:

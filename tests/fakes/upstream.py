@@ -41,7 +41,7 @@ class Upstream:
     async def start(self) -> None:
         """Listen."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, self.port).start()
+        await web.TCPSite(self._runner, HOST, self.port, backlog=4096).start()
 
     async def stop(self) -> None:
         """Vanish: connections to it are refused from now on."""

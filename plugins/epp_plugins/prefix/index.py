@@ -1,6 +1,7 @@
 """Block hash -> bitmask of endpoints."""
 
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 E = TypeVar("E", bound=Hashable)
@@ -55,8 +56,8 @@ class PrefixIndex(Generic[E]):
             else:
                 self._masks[block] = self._masks.get(block, 0) | bit
             recent[block] = None
-        while len(recent) > self._capacity_blocks:
-            oldest = next(iter(recent))
+        # All at once: a dict finds its first key by passing over those that were deleted before it.
+        for oldest in list(islice(recent, max(0, len(recent) - self._capacity_blocks))):
             del recent[oldest]
             self._clear_bit(oldest, bit)
 
