@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 
 import grpc
@@ -32,6 +32,8 @@ from epp.settings import Settings
 HEALTH_MESSAGE_BYTES = 4096
 MESSAGE_OVERHEAD_BYTES = 1024 * 1024
 """What one ext_proc message may have beside a whole request body: headers, metadata, attributes."""
+AT_LAST_S = 1.0
+"""How long streams that are ended at the end of a drain may take for it."""
 FIRST_ROUND_S = 1.5
 """How long readiness waits for the first scrape of every endpoint: one that hangs must not keep the rest waiting."""
 
@@ -103,7 +105,13 @@ class Service:
         """Answer gateways, and be ready, while the context is open."""
         settings = self._settings
         server = make_server(self._add_services, max_message_bytes=_max_message_bytes(settings))
-        async with _listening(server, address, credentials=self._credentials, grace_s=settings.drain_timeout):
+        async with _listening(
+            server,
+            address,
+            credentials=self._credentials,
+            grace_s=settings.drain_timeout,
+            at_last=self._ext_proc.end_answered_streams,
+        ):
             await self._set_ready(ready=True)
             endpoints = len(self._datastore.endpoints())
             self._log.info(
@@ -223,11 +231,23 @@ async def _background(coroutine: Coroutine[None, None, None]) -> AsyncIterator[N
 
 @contextlib.asynccontextmanager
 async def _listening(
-    server: grpc.aio.Server, address: str, *, credentials: grpc.ServerCredentials | None = None, grace_s: float = 0
+    server: grpc.aio.Server,
+    address: str,
+    *,
+    credentials: grpc.ServerCredentials | None = None,
+    grace_s: float = 0,
+    at_last: Callable[[], None] | None = None,
 ) -> AsyncIterator[None]:
-    """Serve while the context is open; afterwards what is in flight has ``grace_s`` to finish."""
+    """Serve while the context is open; afterwards what is in flight has ``grace_s`` to finish.
+
+    Then ``at_last`` is called, and what is still there soon after is cancelled.
+    """
     await start_listening(server, address, credentials)
     try:
         yield
     finally:
-        await server.stop(grace_s)
+        async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(server.stop(grace_s + AT_LAST_S if at_last else grace_s))
+            await asyncio.wait({stopping}, timeout=grace_s)
+            if at_last is not None and not stopping.done():
+                at_last()

@@ -153,7 +153,9 @@ def _pickers(host: str, ports: Sequence[int], *, secure: bool) -> Json:
         },
     }
     if len(ports) > 1:
-        check = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1}
+        # Without traffic at the first check, the next one would be a minute later.
+        intervals = {"timeout": "1s", "interval": "1s", "no_traffic_interval": "1s"}
+        check: Json = intervals | {"unhealthy_threshold": 1, "healthy_threshold": 1}
         cluster["health_checks"] = [check | {"grpc_health_check": {"service_name": HEALTH_SERVICE}}]
     if secure:
         # Without a validation context any certificate is taken, as the picker's is self-signed by default.

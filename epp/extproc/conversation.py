@@ -43,6 +43,13 @@ class Conversation:
         self._share = share
         self._idle_timeout_s = idle_timeout_s
         self._routed: RoutedRequest | None = None
+        self.has_ended = False
+        """It was ended by us: being cancelled is then no error."""
+
+    def may_end(self) -> bool:
+        """Tell whether nothing but the rest of an answer is to come; if so it counts as ended."""
+        self.has_ended = self._routed is not None
+        return self.has_ended
 
     async def hold(self) -> None:
         """Answer messages until the gateway has no more."""

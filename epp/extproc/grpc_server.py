@@ -1,5 +1,6 @@
 """The ext_proc service on `grpc.aio`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,6 +40,16 @@ class ExtProcService:
         self._budget = BodyBudget(limits.max_held_body_bytes, metrics.body_bytes_held)
         self._metrics = metrics
         self._log = log
+        self._tasks: dict[asyncio.Task[None], Conversation] = {}
+
+    def end_answered_streams(self) -> None:
+        """End the streams whose requests are answered, without an error: their answers go on without the picker.
+
+        Only a gateway that shows response bodies in full duplex loses what would still have come.
+        """
+        for task, conversation in self._tasks.items():
+            if conversation.may_end():
+                task.cancel()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the service under Envoy's name for it."""
@@ -63,8 +74,15 @@ class ExtProcService:
             idle_timeout_s=self._limits.stream_idle_timeout_s,
         )
         self._metrics.stream_opened()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - gRPC runs every stream in a task of its own
+        self._tasks[task] = conversation
         try:
             await conversation.hold()
+        except asyncio.CancelledError:
+            if not conversation.has_ended:
+                raise
+            task.uncancel()
         except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
             if stream.cancelled():
                 # The gateway went away while we wrote: grpc reports that as a failed write.
@@ -73,6 +91,7 @@ class ExtProcService:
             self._log.error("session_failed", error=repr(fault), exc_info=fault)
             await stream.abort(grpc.StatusCode.INTERNAL, "the endpoint picker failed; its log has the details")
         finally:
+            del self._tasks[task]
             conversation.release()
             self._metrics.stream_closed(*session.body_modes)
 

@@ -29,6 +29,7 @@ class Upstream:
         self.sent = b""
         self.answer = PLAIN_ANSWER
         self.events = EVENTS
+        self.event_every_s = 0.0
         self.status = 200
         self.next_chunk = asyncio.Event()
         application = web.Application(client_max_size=64 * 1024 * 1024)
@@ -64,7 +65,7 @@ class Upstream:
         await response.prepare(request)
         for event in self.events:
             await response.write(event)
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.event_every_s)
         self.sent = b"".join(self.events)
         return response
 
