@@ -63,7 +63,16 @@ class Director:
         request_id = arrived.head.get(REQUEST_ID) or str(uuid.uuid4())
         try:
             parsed = self._parse(arrived)
-            request = self._request(arrived, parsed, request_id)
+            new_body = self._rewritten(arrived, parsed)
+            request = InferenceRequest(
+                request_id=request_id,
+                head=arrived.head,
+                parsed=parsed,
+                body_bytes=len(arrived.body or b""),
+                model=None if new_body is None else arrived.controls.model_rewrite,
+                objective=arrived.controls.objective,
+                fairness_id=arrived.controls.fairness_id,
+            )
             for producer in self._producers:
                 await producer.produce(request, list_candidates(self._pool(), arrived.subset))
             decision = self._scheduler.schedule(request, list_candidates(self._pool(), arrived.subset))
@@ -78,7 +87,7 @@ class Director:
             decision,
             reporting=reporting,
             is_parsed=parsed is not NOT_PARSED,
-            new_body=self._new_body(arrived, parsed, request),
+            new_body=new_body,
             headers={} if REQUEST_ID in arrived.head else {REQUEST_ID: request_id},
         )
 
@@ -104,25 +113,14 @@ class Director:
             self._reporting.metrics.request_received(parsed.model)
         return parsed
 
-    def _request(self, arrived: ArrivedRequest, parsed: ParsedBody, request_id: str) -> InferenceRequest:
-        wants_rewrite = arrived.controls.model_rewrite not in {"", parsed.model}
-        can_rewrite = parsed.is_rewritable and not arrived.is_cut
-        if wants_rewrite:
-            self._reporting.metrics.model_rewrite_asked(is_possible=can_rewrite)
-        return InferenceRequest(
-            request_id=request_id,
-            head=arrived.head,
-            parsed=parsed,
-            body_bytes=len(arrived.body or b""),
-            model=arrived.controls.model_rewrite if wants_rewrite and can_rewrite else None,
-            objective=arrived.controls.objective,
-            fairness_id=arrived.controls.fairness_id,
-        )
-
-    def _new_body(self, arrived: ArrivedRequest, parsed: ParsedBody, request: InferenceRequest) -> bytes | None:
-        if request.model == parsed.model:
+    def _rewritten(self, arrived: ArrivedRequest, parsed: ParsedBody) -> bytes | None:
+        """Return the body with the model that a header asks for; ``None``: it goes on as it is."""
+        model = arrived.controls.model_rewrite
+        if model in {"", parsed.model}:
             return None
-        return replace_model(arrived.body or b"", request.model)
+        body = replace_model(arrived.body or b"", model) if parsed.is_rewritable and not arrived.is_cut else None
+        self._reporting.metrics.model_rewrite_asked(is_possible=body is not None)
+        return body
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status

@@ -1,37 +1,52 @@
 """JSON as bytes: what can be found and changed in it without decoding it, so that all other bytes stay as they are."""
 
 import re
+from itertools import islice
 
 import msgspec
 
 STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(STRING + rb'|["{}\[\],:]', re.DOTALL)
 """A whole string, a bracket, a comma or a colon; a lone quote is a string that has no end."""
-_HALF_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_CUT_ESCAPES = (
+    re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z"),
+    re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\Z"),
+)
+"""The beginning of an escape, and the first half of a character that is written as two."""
 _HALF_CHARACTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z")
 _QUOTE, _COLON, _COMMA = b'":,'
 _CLOSERS = {ord("{"): b"}", ord("["): b"]"}
 _DEPTH = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
 
-def replace_model(body: bytes, model: str) -> bytes:
+MAX_TOKENS = 1_000_000
+"""Strings, brackets and commas that are looked at: a third of a second of work. Texts are one each, however long."""
+
+
+def replace_model(body: bytes, model: str) -> bytes | None:
     """Return the body with another value for its top-level ``model``, everything else byte for byte as it was.
 
     ``body`` is a valid JSON object. A key that is there twice is replaced twice: readers differ in which one counts.
+    ``None``: there is more in the body than is looked at.
     """
     name = msgspec.json.encode(model)
     parts, end = [], 0
-    for start, stop in _model_spans(body):
+    spans = _model_spans(body)
+    if spans is None:
+        return None
+    for start, stop in spans:
         parts += [body[end:start], name]
         end = stop
     return b"".join([*parts, body[end:]])
 
 
-def _model_spans(body: bytes) -> list[tuple[int, int]]:
+def _model_spans(body: bytes) -> list[tuple[int, int]] | None:
     """Return where the string values of top-level ``model`` members are, their quotes included."""
     spans = []
     depth, key, last = 0, "", 0
-    for token in _TOKEN.finditer(body):
+    for number, token in enumerate(_TOKEN.finditer(body)):
+        if number == MAX_TOKENS:
+            return None
         first = body[token.start()]
         if first != _QUOTE:
             depth += _DEPTH.get(first, 0)
@@ -62,7 +77,7 @@ def close_json(text: bytes) -> bytes:
     """
     stack: list[int] = []
     safe, safe_depth, tail = 0, 0, None
-    for token in _TOKEN.finditer(text):
+    for token in islice(_TOKEN.finditer(text), MAX_TOKENS):
         first = text[token.start()]
         if first == _COMMA:
             safe, safe_depth = token.start(), len(stack)
@@ -76,13 +91,24 @@ def close_json(text: bytes) -> bytes:
             tail = token.start()
             break
     if tail is not None:
-        string = _HALF_CHARACTER.sub(b"", _HALF_ESCAPE.sub(b"", text[tail:])) + b'"'
+        string = _whole_characters(text[tail:]) + b'"'
         closed = text[:tail] + string + _closers(stack)
         if _is_json(closed):
             return closed
     elif _is_json(closed := text + _closers(stack)):
         return closed
     return text[:safe] + _closers(stack[:safe_depth])
+
+
+def _whole_characters(string: bytes) -> bytes:
+    """Return the beginning of a string without the part of a character that it ends with."""
+    for pattern in _CUT_ESCAPES:
+        cut = pattern.search(string, len(string) - 6)
+        if cut is not None:
+            before = string[: cut.start()]
+            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+                string = before
+    return string[:-4] + _HALF_CHARACTER.sub(b"", string[-4:])
 
 
 def _closers(stack: list[int]) -> bytes:

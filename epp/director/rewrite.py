@@ -23,19 +23,21 @@ class ModelNameRestorer:
         self._forms = {json.dumps(served).encode(), msgspec.json.encode(served)}
         space = rb"[ \t\r\n]{0,%d}" % _MAX_SPACE
         values = b"|".join(map(re.escape, self._forms))
-        self._member = re.compile(rb"(%s%s:%s)(?:%s)" % (_KEY, space, space, values))
+        self._member = re.compile(rb"(?<!\\)(%s%s:%s)(?:%s)" % (_KEY, space, space, values))
         self._longest = len(_KEY) + 2 * _MAX_SPACE + 1 + max(map(len, self._forms))
+        self._before = b" "
+        """The byte that went on last: a backslash before a quote makes it a part of a text."""
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what may go on now."""
-        text = self._held + chunk
-        parts, end = [], 0
-        for member in self._member.finditer(text):
+        text = self._before + self._held + chunk
+        parts, end = [], len(self._before)
+        for member in self._member.finditer(text, end):
             parts += [text[end : member.end(1)], self._name]
             end = member.end()
         keep = self._begin_of_half_member(text, end)
-        self._held = text[keep:]
+        self._before, self._held = text[keep - 1 : keep], text[keep:]
         return b"".join([*parts, text[end:keep]])
 
     def rest(self) -> bytes:
@@ -46,7 +48,7 @@ class ModelNameRestorer:
     def _begin_of_half_member(self, text: bytes, start: int) -> int:
         at = text.find(b'"', max(start, len(text) - self._longest))
         while at >= 0:
-            if self._may_begin(text[at:]):
+            if text[at - 1 : at] != b"\\" and self._may_begin(text[at:]):
                 return at
             at = text.find(b'"', at + 1)
         return len(text)

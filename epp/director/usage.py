@@ -11,7 +11,7 @@ from epp.plugin import Usage
 
 _MEMBER = re.compile(rb'"(?:usage|meta_info)"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}(?=\{)')
 _MEMBER_BYTES = len(b'"meta_info"') + 2 * 16 + len(b":{")
-MAX_OBJECT_BYTES = 8192
+MAX_OBJECT_BYTES = 4096
 """Larger ones are passed over; those of the engines have a few hundred bytes."""
 MAX_TOKENS = 2**53
 _PROMPT = (("prompt_tokens",), ("input_tokens",))
@@ -44,6 +44,10 @@ class UsageReader:
     def feed(self, chunk: bytes) -> None:
         """Look at the next piece of the answer."""
         text = self._kept + chunk
+        if len(self._kept) > _MEMBER_BYTES and b"}" not in chunk and len(text) < MAX_OBJECT_BYTES:
+            # An object that is still without an end is not looked at again.
+            self._kept = text
+            return
         at = 0
         while found := _MEMBER.search(text, at):
             stop = found.start() + MAX_OBJECT_BYTES

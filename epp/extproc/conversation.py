@@ -10,13 +10,17 @@ from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
 from epp.director import ArrivedRequest, Director, RoutedRequest
 from epp.extproc.budget import BodyShare
 from epp.extproc.session import Session
-from epp.plugin import Rejection
+from epp.plugin import DropReason, Rejection
 
 PATIENCE_S = 0.15
 """How long a gateway may be silent after a request's head before it is taken to wait for our answer.
 
 Shorter than the 200 ms that Envoy waits for one by default.
 """
+
+
+ROOM_TIMEOUT_S = 30.0
+"""How long a stream waits for room for the rest of its body, which others hold, before it is refused."""
 
 
 class Stream(Protocol):
@@ -71,8 +75,8 @@ class Conversation:
         """
         try:
             message = await self._next()
-        except TimeoutError:
-            self._reject(self._session.time_out())
+        except (TimeoutError, Rejection) as refused:
+            self._reject(refused if isinstance(refused, Rejection) else self._session.time_out())
             await self._write_answers()
             return False
         if message is grpc.aio.EOF:
@@ -93,15 +97,25 @@ class Conversation:
         session = self._session
         if not session.is_collecting:
             return await self._stream.read()
-        if session.has_head:
-            await self._share.wait_for_room()
+        if session.is_silent:
+            return await self._next_or_act()
+        if session.held_bytes:
+            # One that holds nothing takes one message more in: often it is all, and done with at once.
+            await self._wait_for_room()
         async with asyncio.timeout(self._idle_timeout_s):
-            if session.is_silent:
-                return await self._next_or_act()
             return await self._stream.read()
 
+    async def _wait_for_room(self) -> None:
+        """Return when this stream may hold more; raises `Rejection` when that takes too long."""
+        try:
+            async with asyncio.timeout(ROOM_TIMEOUT_S):
+                await self._share.wait_for_room()
+        except TimeoutError:
+            message = "the picker holds as many request bodies as it may; retry later"
+            raise Rejection(DropReason.SATURATED, message) from None
+
     async def _next_or_act(self) -> ProcessingRequest:
-        """Return the next message; if it does not come soon, decide without it meanwhile."""
+        """Return the next message; if it does not come soon, decide without it, and then wait as long as it takes."""
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(_read(self._stream))
             await asyncio.wait({reading}, timeout=PATIENCE_S)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc._cython import cygrpc
 from structlog.typing import FilteringBoundLogger
 
 from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
@@ -83,10 +85,13 @@ class ExtProcService:
             if not conversation.has_ended:
                 raise
             task.uncancel()
+        except cygrpc.ExecuteBatchError:
+            # The gateway went away while we wrote.
+            return
+        except DecodeError as error:
+            self._log.warning("undecodable_message", error=repr(error))
+            await stream.abort(grpc.StatusCode.INVALID_ARGUMENT, "a message is no ProcessingRequest")
         except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
-            if stream.cancelled():
-                # The gateway went away while we wrote: grpc reports that as a failed write.
-                return
             self._metrics.session_failed()
             self._log.error("session_failed", error=repr(fault), exc_info=fault)
             await stream.abort(grpc.StatusCode.INTERNAL, "the endpoint picker failed; its log has the details")
@@ -98,10 +103,6 @@ class ExtProcService:
 
 class RpcStream(Stream, Protocol):
     """What the service needs of `grpc.aio.ServicerContext` beside what a conversation does."""
-
-    def cancelled(self) -> bool:
-        """Tell whether the other side has cancelled the stream."""
-        ...
 
     def abort(self, code: grpc.StatusCode, details: str) -> Awaitable[None]:
         """End the stream with an error."""

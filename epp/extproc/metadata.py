@@ -28,10 +28,13 @@ def subset_hint(message: pb.ProcessingRequest) -> Sequence[str] | None:
     hint = _metadata(message, SUBSET_NAMESPACE, SUBSET)
     if hint is None:
         return None
-    if hint.WhichOneof("kind") == "string_value":
-        parts = hint.string_value.split(",")
-    else:
-        parts = [value.string_value for value in hint.list_value.values]
+    match hint.WhichOneof("kind"):
+        case "string_value":
+            parts = hint.string_value.split(",")
+        case "list_value":
+            parts = [value.string_value for value in hint.list_value.values]
+        case _:
+            return None
     return tuple(part.strip() for part in parts if part.strip())
 
 

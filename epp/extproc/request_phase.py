@@ -53,7 +53,7 @@ class RequestPhase:
         self._max_body_bytes = max_body_bytes
         self._head: dict[str, str] = {}
         self._controls = Controls()
-        self._held: list[bytes] = []
+        self._held: bytes | bytearray = b""
         self._provisional: Endpoint | None = None
         self._is_head_answered = False
         self._is_body_streamed = False
@@ -105,8 +105,7 @@ class RequestPhase:
             self._answer(self._late_body(body))
         if self.phase is not Phase.BODY:
             return None
-        self._held.append(body.body)
-        self.held_bytes += len(body.body)
+        self._hold(body.body)
         if self.held_bytes > self._max_body_bytes:
             raise self._too_large()
         if self._is_head_answered:
@@ -140,7 +139,7 @@ class RequestPhase:
         """Answer the complete request with where it goes."""
         self.phase = Phase.ANSWERED
         destination = ",".join(endpoint.host_port for endpoint in routed.decision.endpoints)
-        body, self._held, self.held_bytes = self._collected(), [], 0
+        body, self._held, self.held_bytes = self._collected(), b"", 0
         if self._is_head_answered:
             if body or not self._has_trailers:
                 self._answer(self._routed_by_body(destination, routed, body))
@@ -164,7 +163,7 @@ class RequestPhase:
     def abandon(self) -> None:
         """Let everything go: nothing more that belongs to the request will be answered."""
         self.phase = Phase.REJECTED
-        self._held, self.held_bytes = [], 0
+        self._held, self.held_bytes = b"", 0
 
     def arrived(self, body: bytes | None = None, *, is_cut: bool = False) -> ArrivedRequest:
         """Return the request as far as it is known."""
@@ -175,10 +174,19 @@ class RequestPhase:
         return self.arrived(body, is_cut=is_cut)
 
     def _collected(self) -> bytes:
-        """Return the body so far, without a copy where it came in one piece."""
-        pieces = [piece for piece in self._held if piece]
-        self._held = [pieces[0] if len(pieces) == 1 else b"".join(pieces)]
-        return self._held[0]
+        """Return the body so far."""
+        self._held = bytes(self._held)
+        return self._held
+
+    def _hold(self, piece: bytes) -> None:
+        """Keep a piece of the body; a body that comes in one is not copied."""
+        if not self._held:
+            self._held = piece
+        elif piece:
+            if isinstance(self._held, bytes):
+                self._held = bytearray(self._held)
+            self._held += piece
+        self.held_bytes = len(self._held)
 
     def _answer_head_provisionally(self) -> None:
         self._is_head_answered = True

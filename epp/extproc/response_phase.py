@@ -45,8 +45,8 @@ class ResponsePhase:
         chunk = body.body
         if routed is not None:
             chunk = routed.response_chunk(body.body, is_last=body.end_of_stream)
-            if self.mode == ProcessingMode.BUFFERED_PARTIAL and not body.end_of_stream:
-                # The buffer was too small: the rest of the body is not shown, so nothing can be held back for it.
+            if self.mode in BUFFERED_MODES and not body.end_of_stream:
+                # The buffer was too small, or trailers follow: nothing can be held back for what is not shown.
                 chunk += routed.response_rest()
         if self.mode == DUPLEX and may_split and not (is_whole and len(chunk) <= messages.MAX_CHUNK_BYTES):
             self._answer(messages.stream_response_body(chunk, end_of_stream=body.end_of_stream))

@@ -37,11 +37,6 @@ class Session:
         return self._request.is_silent and self.is_collecting
 
     @property
-    def has_head(self) -> bool:
-        """Tell whether the request's head is here, so that what comes next may be a body."""
-        return self._request.phase is not Phase.HEAD
-
-    @property
     def held_bytes(self) -> int:
         """Bytes of request body that are held."""
         return self._request.held_bytes

@@ -66,10 +66,6 @@ class LyingStream:
         """Send one answer."""
         return self._stream.write(message)
 
-    def cancelled(self) -> bool:
-        """Tell whether the other side has cancelled the stream."""
-        return self._stream.cancelled()
-
     def abort(self, code: grpc.StatusCode, details: str) -> Awaitable[None]:
         """End the stream with an error."""
         return self._stream.abort(code, details)

@@ -20,6 +20,8 @@ MAX_TOKENS = 262_144
 TOKEN_BYTES = 4
 _TEXT_TYPES = ("text", "input_text", "output_text", "refusal")
 _MEDIA_WORDS = ("image", "audio", "video", "file", "document", "media")
+_MESSAGE_EXTRAS = ("name", "tool_calls", "tool_call_id", "function_call", "reasoning", "reasoning_content", "audio")
+"""Members of a message, beside role and content, that templates write into the prompt."""
 _SYSTEM_ROLES = ("system", "developer")
 
 
@@ -75,11 +77,15 @@ def token_bytes(ids: Sequence[object], where: str) -> bytes:
 def fold_media(tokens: bytes, places: Iterable[tuple[int, int, str]]) -> bytes:
     """Put digests where media stand in a tokenised prompt: there the ids say nothing, all pictures have the same.
 
-    ``places`` has the first token of each, how many there are, and the media's hash or address.
+    ``places`` has the first token of each, how many there are, and the media's hash or address; those that overlap are
+    folded as long as all of them together are no longer than the prompt.
     """
-    folded = bytearray(tokens)
+    folded, left = bytearray(tokens), len(tokens)
     for offset, length, name in places:
         start, stop = offset * TOKEN_BYTES, min((offset + length) * TOKEN_BYTES, len(folded))
+        left -= max(0, stop - start)
+        if left < 0:
+            break
         if start < stop:
             mark = digest(name.encode())
             folded[start:stop] = (mark * ((stop - start) // len(mark) + 1))[: stop - start]
@@ -129,8 +135,9 @@ def _message(message: object, where: str) -> Iterator[bytes]:
         raise invalid(f"`{where}.role` is required, as a string", f"{where}.role")
     yield b"\x00" + role.encode() + b"\x00"
     yield from _content(message.get("content"), f"{where}.content")
-    if message.get("tool_calls"):
-        yield canonical_json(message["tool_calls"])
+    extras = {name: message[name] for name in _MESSAGE_EXTRAS if message.get(name)}
+    if extras:
+        yield b"\x00" + canonical_json(extras)
 
 
 def _content(content: object, where: str) -> Iterator[bytes]:
@@ -138,13 +145,13 @@ def _content(content: object, where: str) -> Iterator[bytes]:
     if content is None:
         return
     if isinstance(content, str):
-        yield content.encode()
+        yield _text(content)
         return
     if not isinstance(content, list):
         raise invalid(f"`{where}` must be a string or a list of content parts", where)
     for i, part in enumerate(content):
         if isinstance(part, str):
-            yield part.encode()
+            yield _text(part)
         elif isinstance(part, dict):
             yield from _part(part, f"{where}[{i}]")
         else:
@@ -154,14 +161,20 @@ def _content(content: object, where: str) -> Iterator[bytes]:
 def _part(part: Mapping[str, Any], where: str) -> Iterator[bytes]:
     text = part.get("text")
     if part.get("type") in _TEXT_TYPES and isinstance(text, str):
-        yield text.encode()
+        yield _text(text)
     elif part.get("type") == "tool_result" and isinstance(part.get("content"), list):
         yield b"\x00tool_result\x00" + canonical_json(part.get("tool_use_id"))
-        yield from _content(part["content"], f"{where}.content")
+        for inner in part["content"]:
+            yield _media(inner) if isinstance(inner, dict) and _is_media(inner) else canonical_json(inner)
     elif _is_media(part):
         yield _media(part)
     else:
         yield canonical_json(part)
+
+
+def _text(text: str) -> bytes:
+    """Return a text in which nothing looks like the beginning of a message."""
+    return text.encode().replace(b"\x00", b"\x00\x00")
 
 
 def _is_media(part: Mapping[str, Any]) -> bool:

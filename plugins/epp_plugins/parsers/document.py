@@ -1,12 +1,51 @@
 """A request's JSON object, and the fields that every API has under some name."""
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from epp.plugin import DropReason, Rejection
 
-Document = dict[str, Any]
+MAX_VALUES = 2_000_000
+"""Values in one member of a request: more than any prompt has, and half a second of work."""
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+
+class Members(Protocol):
+    """An object's members by name."""
+
+    def get(self, name: str, /) -> Any:  # noqa: ANN401 - JSON is anything
+        """Return a member, ``None`` when there is none."""
+        ...
+
+
+class Document:
+    """A request's JSON object, whose members are decoded when they are asked for: most never are."""
+
+    def __init__(self, members: Mapping[str, msgspec.Raw]) -> None:
+        self._members = members
+        self._decoded: dict[str, Any] = {}
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether there is a member of this name."""
+        return name in self._members
+
+    def get(self, name: str) -> Any:  # noqa: ANN401 - JSON is anything
+        """Return a member, ``None`` when there is none; raises `Rejection` (400) for one that cannot be decoded."""
+        if name not in self._decoded:
+            self._decoded[name] = self._decode(name) if name in self._members else None
+        return self._decoded[name]
+
+    def _decode(self, name: str) -> Any:  # noqa: ANN401 - JSON is anything
+        raw = bytes(self._members[name])
+        if raw.count(b",") > MAX_VALUES and _STRING.sub(b"", raw).count(b",") > MAX_VALUES:
+            raise invalid(f"`{name}` has more than {MAX_VALUES} values", name)
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise invalid(f"`{name}` is not valid JSON: {error}", name) from error
 
 
 def read_document(body: bytes) -> Document:
@@ -14,12 +53,11 @@ def read_document(body: bytes) -> Document:
     if not body:
         raise invalid("the request has no body; send a JSON object")
     try:
-        document = msgspec.json.decode(body)
+        return Document(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+    except msgspec.ValidationError as error:
+        raise invalid("the body must be a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"the body is not valid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise invalid("the body must be a JSON object")
-    return document
 
 
 def read_model(document: Document) -> str:
@@ -35,10 +73,10 @@ def read_optional_model(document: Document) -> str:
     return read_model(document) if document.get("model") is not None else ""
 
 
-def read_tokens_wanted(document: Document, *names: str) -> int | None:
-    """Return the most output tokens that the client wants, under the first name that has a sensible number."""
+def read_tokens_wanted(members: Members, *names: str) -> int | None:
+    """Return a number of tokens, under the first name that has a sensible one."""
     for name in names:
-        value = document.get(name)
+        value = members.get(name)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
@@ -46,15 +84,15 @@ def read_tokens_wanted(document: Document, *names: str) -> int | None:
     return None
 
 
-def read_object(document: Document, name: str) -> Document:
+def read_object(members: Members, name: str) -> Mapping[str, Any]:
     """Return a member that is an object, an empty one for anything else."""
-    value = document.get(name)
+    value = members.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def read_text(document: Document, name: str) -> str:
+def read_text(members: Members, name: str) -> str:
     """Return a member that is a string, an empty one for anything else."""
-    value = document.get(name)
+    value = members.get(name)
     return value if isinstance(value, str) else ""
 
 

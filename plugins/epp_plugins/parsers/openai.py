@@ -50,7 +50,12 @@ def _chat(document: Document) -> Sequence[bytes]:
     messages = document.get("messages")
     if not isinstance(messages, list) or not messages:
         raise invalid("`messages` is required: a list with at least one message", "messages")
-    return (conversation(messages, document.get("tools"), "messages"),)
+    return (conversation(messages, _template_inputs(document), "messages"),)
+
+
+def _template_inputs(document: Document) -> dict[str, object]:
+    """Return the members, beside the messages, that a chat template makes a prompt of."""
+    return {name: document.get(name) for name in _TEMPLATE_INPUTS if document.get(name)}
 
 
 def _completions(document: Document) -> Sequence[bytes]:
@@ -64,7 +69,7 @@ def _embeddings(document: Document) -> Sequence[bytes]:
 
 
 def _responses(document: Document) -> Sequence[bytes]:
-    before = conversation([], document.get("tools"), "input", system=read_text(document, "instructions"))
+    before = conversation([], _template_inputs(document), "input", system=read_text(document, "instructions"))
     return (before + items(document.get("input"), "input"),)
 
 
@@ -87,5 +92,14 @@ _PROMPTS: Mapping[str, Callable[[Document], Sequence[bytes]]] = {
     "conversations": _conversations,
     "images/generations": _images,
 }
+_TEMPLATE_INPUTS = (
+    "tools",
+    "functions",
+    "documents",
+    "chat_template",
+    "chat_template_kwargs",
+    "mm_processor_kwargs",
+    "reasoning_effort",
+)
 _WITHOUT_MODEL = frozenset({"conversations", "images/generations"})
 """APIs in which the model is optional."""

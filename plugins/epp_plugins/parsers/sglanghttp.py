@@ -41,6 +41,6 @@ def _prompts(document: Document) -> Sequence[bytes]:
     """Return the prompts, each after the digest of all media: where those stand in it only the engine knows."""
     name = "input_ids" if document.get("input_ids") is not None else "text"
     prompts = texts_or_tokens(document.get(name), name)
-    media = [document[name] for name in _MEDIA if document.get(name)]
+    media = [document.get(name) for name in _MEDIA if document.get(name)]
     before = b"\x01" + digest(canonical_json(media)) if media else b""
     return tuple(before + prompt for prompt in prompts)

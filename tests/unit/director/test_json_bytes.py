@@ -27,6 +27,7 @@ def dumped(document: object, layout: dict[str, Any]) -> bytes:
 def test_only_the_model_changes(document: dict[str, Any], layout: dict[str, Any], model: str) -> None:
     body = dumped(document, layout)
     changed = replace_model(body, model)
+    assert changed is not None
     wanted = document | {"model": model} if isinstance(document.get("model"), str) else document
     assert json.loads(changed) == wanted
     if isinstance(document.get("model"), str):
@@ -90,10 +91,19 @@ def test_cut_prompt_is_kept_up_to_the_cut() -> None:
         pytest.param(b'{"a":"x\\u00', "x", id="in a code point"),
         pytest.param('{"a":"xé'.encode()[:-1], "x", id="in a character"),
         pytest.param('{"a":"x😀'.encode()[:-1], "x", id="in a long character"),
+        pytest.param(b'{"a":"x\\\\', "x\\", id="after an escaped backslash"),
+        pytest.param(b'{"a":"x\\\\\\', "x\\", id="in the escape after one"),
+        pytest.param(b'{"a":"x\\ud83d', "x", id="between two halves"),
+        pytest.param(b'{"a":"x\\ud83d\\ude', "x", id="in the second half"),
+        pytest.param(b'{"a":"x\\\\ud83d', "x\\ud83d", id="after what only looks like a half"),
     ],
 )
 def test_half_characters_are_left_out(cut: bytes, kept: str) -> None:
     assert json.loads(close_json(cut)) == {"a": kept}
+
+
+def test_body_of_more_values_than_are_looked_at_is_not_rewritten() -> None:
+    assert replace_model(b'{"model":"m","x":[' + b"[]," * 400_000 + b"1]}", "new") is None
 
 
 @given(st.binary(max_size=60))

@@ -58,6 +58,7 @@ def test_every_other_byte_stays(chunks: list[bytes]) -> None:
         pytest.param(b'{"response":{"model":"served"}}', b'{"response":{"model":"client"}}', id="nested"),
         pytest.param(b'{"model":"served-too"}', b'{"model":"served-too"}', id="longer name"),
         pytest.param(b'{"t":"\\"model\\":\\"served\\""}', b'{"t":"\\"model\\":\\"served\\""}', id="in a text"),
+        pytest.param(b'{"my \\"model":"served"}', b'{"my \\"model":"served"}', id="end of another key"),
         pytest.param(b'{"submodel":"served"}', b'{"submodel":"served"}', id="other key"),
         pytest.param(
             b'data: {"model":"served"}\n\ndata: [DONE]\n\n', b'data: {"model":"client"}\n\ndata: [DONE]\n\n', id="event"

@@ -97,6 +97,11 @@ def test_any_bytes_are_read_without_an_error(chunks: list[bytes]) -> None:
     usage_of(*chunks)
 
 
+def test_answer_full_of_beginnings_is_looked_at_once() -> None:
+    """Not once for each: this would take hours."""
+    assert usage_of(*[b'"usage":{' * 2_000] * 100) is None
+
+
 def test_object_that_never_ends_is_not_held() -> None:
     reader = UsageReader()
     reader.feed(b'{"usage":{"x":"')

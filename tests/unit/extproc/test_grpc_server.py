@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.message import DecodeError
+from grpc._cython import cygrpc
 
 from epp._pb import external_processor_pb2 as pb
 from epp.director import ArrivedRequest, Director, RoutedRequest
@@ -33,7 +35,6 @@ class FakeStream:
         self.written: list[pb.ProcessingResponse] = []
         self.written_at: list[float] = []
         self.aborted: grpc.StatusCode | None = None
-        self.is_cancelled = False
 
     async def read(self) -> pb.ProcessingRequest:
         while self._messages:
@@ -49,9 +50,6 @@ class FakeStream:
     async def write(self, message: pb.ProcessingResponse) -> None:
         self.written.append(message)
         self.written_at.append(asyncio.get_running_loop().time())
-
-    def cancelled(self) -> bool:
-        return self.is_cancelled
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         assert details
@@ -122,13 +120,19 @@ async def test_fault_of_ours_ends_the_stream_with_an_error_and_is_counted() -> N
 async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> None:
     class GoesAway(FakeStream):
         async def write(self, message: pb.ProcessingResponse) -> None:
-            self.is_cancelled = True
-            raise RuntimeError("the batch failed")
+            raise cygrpc.ExecuteBatchError("the batch failed")
 
     stream = GoesAway([GET])
     metrics = await serve(stream)
     assert stream.aborted is None
     assert in_flight(metrics) == (0, 1)
+    assert value_of(metrics, "epp_session_errors_total") == 0.0
+
+
+async def test_message_that_cannot_be_decoded_is_the_gateways_fault() -> None:
+    stream = FakeStream([], then=DecodeError("no message"))
+    metrics = await serve(stream)
+    assert stream.aborted is grpc.StatusCode.INVALID_ARGUMENT
     assert value_of(metrics, "epp_session_errors_total") == 0.0
 
 
@@ -167,10 +171,35 @@ def test_stream_that_keeps_silent_within_a_request_is_answered_with_408() -> Non
     assert value_of(metrics, "epp_request_errors_total", code="408", reason="rejected-idle") == 1
 
 
+def test_answer_to_a_gateway_that_was_not_waited_for_may_take_as_long_as_it_takes() -> None:
+    stream = FakeStream([head(request_mode=None), 10_000.0])
+    virtual_time.run(serve(stream))
+    assert kinds(stream.written) == ["request_headers"]
+
+
 def test_stream_whose_request_is_complete_may_be_silent_for_as_long_as_the_answer_takes() -> None:
     stream = FakeStream([GET, 10_000.0])
     virtual_time.run(serve(stream))
     assert kinds(stream.written) == ["request_headers"]
+
+
+def test_stream_that_waits_for_room_too_long_is_refused() -> None:
+    """One that trickles holds all the room; the other is told to come back."""
+    sound, metrics = director_and_metrics([make_endpoint()])
+    limits = Limits(max_request_body_bytes=1000, max_held_body_bytes=10, stream_idle_timeout_s=60)
+    service = ExtProcService(sound, limits=limits, metrics=metrics, log=make_context().log)
+    trickling = FakeStream([head(), body(b"x" * 10), *[piece for _ in range(99) for piece in (50.0, body(b"x"))]])
+    waiting = FakeStream([1.0, head(), body(b"y"), body(b"y"), body(end=True)])
+    small = FakeStream([2.0, head(), body(b'{"model":"m","prompt":"p"}', end=True)])
+
+    async def serve_all() -> None:
+        async with asyncio.TaskGroup() as group:
+            for stream in (trickling, waiting, small):
+                group.create_task(service.process(None, stream))
+
+    virtual_time.run(serve_all())
+    assert [answer.immediate_response.status.code for answer in waiting.written] == [429]
+    assert kinds(small.written) == ["request_headers", "request_body"]
 
 
 def test_silence_is_counted_from_the_last_message() -> None:

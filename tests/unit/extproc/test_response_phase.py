@@ -160,7 +160,8 @@ def test_what_was_held_back_goes_before_the_trailers() -> None:
     assert given_back(answers[1:3]) == b'x"mod'
 
 
-def test_nothing_is_held_back_from_a_body_whose_rest_is_not_shown() -> None:
+@pytest.mark.parametrize("mode", [BUFFERED, BUFFERED_PARTIAL])
+def test_nothing_is_held_back_from_a_body_whose_rest_is_not_shown(mode: int) -> None:
     rewrite = ("asked-for", "served-by")
-    answers = answered(response_head(), response_body(b'x"mod'), mode=BUFFERED_PARTIAL, rewrite=rewrite)
+    answers = answered(response_head(), response_body(b'x"mod'), mode=mode, rewrite=rewrite)
     assert given_back(answers[1:]) == b'x"mod'

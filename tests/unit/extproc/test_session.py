@@ -71,7 +71,7 @@ def test_message_without_content_is_passed_over() -> None:
         pytest.param("10.0.0.1:8000, 10.0.0.2:8000", ("10.0.0.1:8000", "10.0.0.2:8000"), id="string with commas"),
         pytest.param([], (), id="empty list"),
         pytest.param("", (), id="empty string"),
-        pytest.param(7, (), id="neither"),
+        pytest.param(7, None, id="neither"),
     ],
 )
 def test_subset_hint_is_read(hint: list[str] | str | int | None, subset: tuple[str, ...] | None) -> None:

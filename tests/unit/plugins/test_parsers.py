@@ -199,6 +199,14 @@ def test_place_that_makes_no_sense_is_left_out(place: dict[str, object]) -> None
     assert vllm(["a"], **place) == b"\x09\0\0\0" * 8
 
 
+def test_places_that_overlap_are_folded_no_longer_than_the_prompt() -> None:
+    """Each of these would cost a megabyte of work."""
+    place = {"offset": 0, "length": 262_144}
+    features = {"mm_hashes": {"image": ["a"] * 60_000}, "mm_placeholders": {"image": [place] * 60_000}}
+    prompt = prompt_of(VLLM, "/inference/v1/generate", {"token_ids": [9] * 262_144, "features": features})
+    assert len(prompt) == 262_144 * 4
+
+
 def test_length_of_a_place_beyond_the_prompt_stops_at_its_end() -> None:
     assert len(vllm(["a"], offset=7, length=2**60)) == 32
 
