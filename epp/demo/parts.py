@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from epp.demo.envoy import Listener, envoy_config, find_envoy
+from epp.demo.envoy import Json, Listener, envoy_config, find_envoy
 from epp.demo.process import Child, accepts, answers_ok, running_child
 
 HOST = "127.0.0.1"
@@ -61,13 +61,20 @@ async def running_envoy(
 ) -> AsyncIterator[Child]:
     """Run Envoy until the context closes; entered when it listens."""
     config = envoy_config(listeners, picker_ports=picker_ports, host=HOST, secure=secure)
+    async with running_configured_envoy(config, ports=[listener.port for listener in listeners]) as child:
+        yield child
+
+
+@contextlib.asynccontextmanager
+async def running_configured_envoy(config: Json, *, ports: Sequence[int]) -> AsyncIterator[Child]:
+    """Run Envoy with any configuration; entered when it listens on ``ports``."""
     with tempfile.TemporaryDirectory(prefix="epp-envoy-") as directory:
         file = f"{directory}/envoy.json"
         await asyncio.to_thread(Path(file).write_text, json.dumps(config))
         command = [str(find_envoy()), "-c", file, "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
         async with running_child("envoy", command, _ignore) as child:
-            for listener in listeners:
-                await child.wait_until(functools.partial(accepts, HOST, listener.port))
+            for port in ports:
+                await child.wait_until(functools.partial(accepts, HOST, port))
             yield child
 
 

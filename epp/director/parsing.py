@@ -25,25 +25,31 @@ class ParserTable:
         """Return what the body says, `NOT_PARSED` when no parser claims the path; raises the parser's `Rejection`.
 
         The query string and trailing slashes do not count. A body that was cut is read as far as it goes, and never
-        refused: what is wrong with it may be missing only here.
+        refused: what is wrong with it may be missing only here. Nor is one without a path, whose API is guessed.
         """
-        parser, path = self._parser_of(head)
+        is_pathless = not any(head.get(name) for name in PATHS)
+        parser, path = self._parser_of([_guessed_path(body)] if is_pathless else [head.get(name, "") for name in PATHS])
         if parser is None or not is_readable(head):
             return NOT_PARSED
-        if not is_cut:
+        if not is_cut and not is_pathless:
             return parser.parse(path, body)
         try:
-            return parser.parse(path, close_json(body))
+            return parser.parse(path, close_json(body) if is_cut else body)
         except Rejection:
             return NOT_PARSED
 
-    def _parser_of(self, head: Mapping[str, str]) -> tuple[GuardedParser | None, str]:
-        for name in PATHS:
-            path = head.get(name, "").partition("?")[0].rstrip("/")
+    def _parser_of(self, paths: Sequence[str]) -> tuple[GuardedParser | None, str]:
+        for full in paths:
+            path = full.partition("?")[0].rstrip("/")
             for suffix, parser in self._by_suffix.items():
                 if path.endswith(suffix):
                     return parser, path
-        return self._for_the_rest, head.get(":path", "")
+        return self._for_the_rest, paths[0]
+
+
+def _guessed_path(body: bytes) -> str:
+    """Return the path that a body was probably sent to: the picker client of NGINX Gateway Fabric names none."""
+    return "/v1/chat/completions" if b'"messages"' in body else "/v1/completions"
 
 
 def is_readable(head: Mapping[str, str]) -> bool:

@@ -37,7 +37,6 @@ def table(*more: NamesItself) -> ParserTable:
         pytest.param("/v1/completions/", "text", id="trailing slash does not count"),
         pytest.param("/v1/uncompletions", "", id="suffix begins at a slash"),
         pytest.param("/v1/models", "", id="claimed by none"),
-        pytest.param("", "", id="no path"),
     ],
 )
 def test_parser_is_chosen_by_the_end_of_the_path(path: str, parser: str) -> None:
@@ -48,6 +47,12 @@ def test_parser_is_chosen_by_the_end_of_the_path(path: str, parser: str) -> None
 def test_path_that_a_route_has_rewritten_is_found_in_another_header(header: str) -> None:
     assert table().parse({":path": "/rewritten", header: "/v1/chat/completions?a=b"}, b"").model == "chat"
     assert table().parse({":path": "/v1/completions", header: "/v1/chat/completions"}, b"").model == "text"
+
+
+@pytest.mark.parametrize(("body", "parser"), [(b'{"prompt": "x"}', "text"), (b'{"messages": []}', "chat")])
+def test_api_of_a_request_without_a_path_is_guessed(body: bytes, parser: str) -> None:
+    """NGINX Gateway Fabric sends the client's headers only."""
+    assert table().parse({"host": "x"}, body).model == parser
 
 
 def test_parser_without_paths_reads_what_no_other_claims() -> None:
@@ -78,3 +83,4 @@ def test_body_that_was_cut_is_closed_for_its_parser_and_never_refused() -> None:
     head = {":path": "/v1/completions"}
     assert parsers.parse(head, b'{"model": "m", "prompt": "abc', is_cut=True).model == '{"model": "m", "prompt": "abc"}'
     assert parsers.parse(head, b"nonsense", is_cut=True) is NOT_PARSED
+    assert parsers.parse({}, b"nonsense") is NOT_PARSED
