@@ -58,6 +58,15 @@ def _model_spans(body: bytes) -> list[tuple[int, int]] | None:
     return spans
 
 
+def model_of(body: bytes) -> str:
+    """Return the top-level ``model`` of a JSON object, empty when there is none."""
+    try:
+        model = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("model")
+        return "" if model is None else msgspec.json.decode(model, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
 def object_end(text: bytes, start: int, stop: int) -> int | None:
     """Return where the object or list that begins at ``start`` ends; ``None`` when it does not before ``stop``."""
     depth = 0

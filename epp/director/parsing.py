@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from epp.director.json_bytes import close_json
+from epp.director.json_bytes import close_json, model_of
 from epp.observability.lifecycle_guards import GuardedParser
 from epp.plugin import NOT_PARSED, ParsedBody, Rejection
 
@@ -33,10 +33,11 @@ class ParserTable:
             return NOT_PARSED
         if not is_cut and not is_pathless:
             return parser.parse(path, body)
+        body = close_json(body) if is_cut else body
         try:
-            return parser.parse(path, close_json(body) if is_cut else body)
+            return parser.parse(path, body)
         except Rejection:
-            return NOT_PARSED
+            return ParsedBody(model=model_of(body)) if is_cut else NOT_PARSED
 
     def _parser_of(self, paths: Sequence[str]) -> tuple[GuardedParser | None, str]:
         for full in paths:

@@ -14,6 +14,7 @@ ENDPOINT = make_endpoint(address="10.0.0.7", port=8000)
 def make_routed(
     *endpoints: Endpoint,
     rewrite: tuple[str, str] | None = None,
+    parsed: bool = False,
     new_body: bytes = b"new",
     observers: GuardedObserver | None = None,
     headers: dict[str, str] | None = None,
@@ -28,7 +29,7 @@ def make_routed(
         request,
         Decision(endpoints=list(endpoints) or [ENDPOINT]),
         reporting=make_reporting(observers, endpoint_header=endpoint_header),
-        is_parsed=bool(client),
+        is_parsed=parsed or bool(client),
         new_body=new_body if rewrite else None,
         headers=headers,
     )

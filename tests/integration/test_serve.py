@@ -122,16 +122,39 @@ async def test_sigterm_turns_readiness_off_and_lets_streams_finish(upstreams: li
         assert await picker.child.process.wait() == 0
 
 
-async def test_stream_that_does_not_finish_is_ended_by_the_drain_timeout(upstreams: list[Upstream]) -> None:
+async def test_stream_that_outlasts_the_drain_is_ended_without_an_error_if_its_request_is_answered(
+    upstreams: list[Upstream],
+) -> None:
+    """The gateway then goes on with the answer by itself; one whose request is not answered it has to fail."""
     async with (
         running_picker(names(upstreams), "--secure-serving=false", "--drain-timeout", "100ms") as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
-        call = process(channel)
-        await destination(call)
+        answered, unanswered = process(channel), process(channel)
+        await destination(answered)
+        await unanswered.write(pb.ProcessingRequest(request_headers=pb.HttpHeaders()))
+        await unanswered.write(pb.ProcessingRequest(request_body=pb.HttpBody(body=b"{")))
+        await picker.wait_for_metric("epp_body_bytes_held", 1)
         picker.child.process.send_signal(signal.SIGTERM)
         assert await picker.child.process.wait() == 0
-        assert await call.code() is not grpc.StatusCode.OK
+        assert await answered.code() is grpc.StatusCode.OK
+        assert await unanswered.code() is not grpc.StatusCode.OK
+
+
+async def test_new_streams_are_taken_while_gateways_notice_that_the_picker_is_not_ready(
+    upstreams: list[Upstream],
+) -> None:
+    async with (
+        running_picker(names(upstreams), "--secure-serving=false", "--drain-delay", "30s") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
+    ):
+        picker.child.process.send_signal(signal.SIGTERM)
+        await picker.event(event="draining")
+        on_the_same_port = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=READINESS[-1]))
+        assert on_the_same_port.status == NOT_SERVING
+        assert await destination(process(channel))
+        picker.child.process.send_signal(signal.SIGINT)
+        assert await picker.child.process.wait() == 0
 
 
 async def test_cancelled_stream_releases_what_it_held(upstreams: list[Upstream]) -> None:

@@ -128,3 +128,29 @@ async def test_endpoint_that_leaves_while_a_producer_waits_is_not_picked() -> No
     guard = Guard("waits", metrics=Metrics(context.metrics.registry), log=context.log)
     director = director_of(lambda: pool, producers=[GuardedProducer(guard, Waits(), deadline_s=10)])
     assert (await director.route(arrived())).decision.primary.name == "stays"
+
+
+async def test_any_endpoint_is_a_ready_one_of_the_subset() -> None:
+    pool = [make_endpoint("dead", ready=False), make_endpoint("out", port=1), make_endpoint("in", port=2)]
+    director = director_of(pool)
+    assert {director.any_endpoint(("10.0.0.1:8000", "10.0.0.1:2")) for _ in range(20)} == {pool[2]}
+    assert {director.any_endpoint(None) for _ in range(50)} == set(pool[1:])
+    assert director.any_endpoint(()) is None
+
+
+async def test_body_that_was_cut_is_read_as_far_as_it_goes() -> None:
+    request = ArrivedRequest({":path": "/v1/completions", ":method": "POST"}, CHAT[:20], None, is_cut=True)
+    assert (await director_of([make_endpoint()]).route(request)).request.model == "tiny"
+
+
+async def test_cache_salt_separates_prompts() -> None:
+    director = director_of([make_endpoint(f"pod-{i}", address=f"10.0.0.{i}") for i in range(1, 9)])
+
+    async def picks(salt: bytes) -> set[str]:
+        body = b'{"model": "m", "cache_salt": "%s", "prompt": "%s"}' % (salt, b"the same long beginning " * 40)
+        routed = [await director.route(arrived(body, path="/v1/completions")) for _ in range(10)]
+        return {one.decision.primary.name for one in routed}
+
+    by_salt = [await picks(b"%d" % salt) for salt in range(20)]
+    assert {len(one) for one in by_salt} == {1}
+    assert len(set.union(*by_salt)) > 1
