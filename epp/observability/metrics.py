@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -28,62 +29,52 @@ class Metrics:
         self.registry = registry
         self._models: dict[str, Counter] = {}
         self._picks: dict[str, Counter] = {}
-        self._requests = Counter("epp_requests", "Requests received.", ["model"], registry=registry)
-        self._errors = Counter(
-            "epp_request_errors", "Requests answered by the picker itself.", ["code", "reason"], registry=registry
-        )
+        self._declare_decisions(partial(Counter, registry=registry), partial(Histogram, registry=registry))
+        self._declare_answers(partial(Counter, registry=registry), partial(Histogram, registry=registry))
+        self._declare_faults(partial(Counter, registry=registry))
         self._in_flight = Gauge("epp_requests_in_flight", "Requests routed and not ended.", registry=registry)
-        self._decisions = Histogram(
+        self._streams_open = Gauge("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
+        self._body_bytes_held = Gauge("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
+
+    def _declare_decisions(self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]) -> None:
+        self._requests = counter("epp_requests", "Requests received.", ["model"])
+        self._errors = counter("epp_request_errors", "Requests answered by the picker itself.", ["code", "reason"])
+        self._picked = counter("epp_picks", "Requests routed to an endpoint.", ["endpoint"])
+        self._rewrites = counter("epp_model_rewrites", "Requests whose model was to be rewritten.", ["result"])
+        self._decisions = histogram(
             "epp_decision_duration_seconds",
             "Time from a complete request to the decision.",
             buckets=_DECISION_BUCKETS_S,
-            registry=registry,
         )
-        self._picked = Counter("epp_picks", "Requests routed to an endpoint.", ["endpoint"], registry=registry)
-        self._matches = Histogram(
+        self._matches = histogram(
             "epp_prefix_match_ratio",
             "Share of a prompt's blocks that the chosen endpoint is believed to have cached.",
             buckets=_RATIO_BUCKETS,
-            registry=registry,
         )
-        self._scrape_errors = Counter(
-            "epp_scrape_errors", "Scrapes that gave no load.", ["endpoint", "reason"], registry=registry
-        )
-        self._plugin_errors = Counter(
-            "epp_plugin_errors", "Plugin calls that failed and were left out.", ["plugin", "point"], registry=registry
-        )
-        self._session_errors = Counter(
-            "epp_session_errors", "ext_proc streams that ended by a fault of the picker.", registry=registry
-        )
-        self._streams_open = Gauge("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
-        self._streams = Counter(
-            "epp_streams",
-            "ext_proc streams by the body modes that the gateway says it uses.",
-            ["request_body", "response_body"],
-            registry=registry,
-        )
-        self._body_bytes_held = Gauge("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
-        self._first_byte = Histogram(
+
+    def _declare_answers(self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]) -> None:
+        self._endpoint_errors = counter("epp_endpoint_errors", "Answers other than 2xx.", ["endpoint", "code"])
+        self._tokens = counter("epp_tokens", "Tokens as the engines report them, where answers are shown.", ["kind"])
+        self._first_byte = histogram(
             "epp_time_to_first_byte_seconds",
             "Time from the decision to the head of an answer that is no error.",
             buckets=_FIRST_BYTE_BUCKETS_S,
-            registry=registry,
         )
-        self._durations = Histogram(
+        self._durations = histogram(
             "epp_request_duration_seconds",
             "Time from the decision to the end of the stream.",
             buckets=_DURATION_BUCKETS_S,
-            registry=registry,
         )
-        self._endpoint_errors = Counter(
-            "epp_endpoint_errors", "Answers other than 2xx.", ["endpoint", "code"], registry=registry
+
+    def _declare_faults(self, counter: Callable[..., Counter]) -> None:
+        self._streams = counter(
+            "epp_streams", "ext_proc streams by the body modes that gateways name.", ["request_body", "response_body"]
         )
-        self._tokens = Counter(
-            "epp_tokens", "Tokens as the engines report them, where answers are shown.", ["kind"], registry=registry
+        self._scrape_errors = counter("epp_scrape_errors", "Scrapes that gave no load.", ["endpoint", "reason"])
+        self._plugin_errors = counter(
+            "epp_plugin_errors", "Plugin calls that failed and were left out.", ["plugin", "point"]
         )
-        self._rewrites = Counter(
-            "epp_model_rewrites", "Requests whose model was to be rewritten.", ["result"], registry=registry
-        )
+        self._session_errors = counter("epp_session_errors", "ext_proc streams that ended by a fault of the picker.")
 
     def request_received(self, model: str) -> None:
         """Count a request; ``model`` is empty when none was named."""

@@ -25,6 +25,7 @@ from tests.fakes.upstream import Upstream, running_upstreams
 METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+INSECURE = "--secure-serving=false"
 READINESS = ["", "readiness", "inference-extension", "envoy.service.ext_proc.v3.ExternalProcessor"]
 
 
@@ -75,7 +76,7 @@ async def test_health_service_knows_the_names_that_charts_ask_for(upstreams: lis
 
 async def test_plain_text_serving_answers_without_tls(upstreams: list[Upstream]) -> None:
     async with (
-        running_picker(names(upstreams), "--secure-serving=false") as picker,
+        running_picker(names(upstreams), INSECURE) as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         assert await destination(process(channel)) in names(upstreams)
@@ -106,7 +107,7 @@ async def test_tls_is_the_default_and_negotiates_http2(upstreams: list[Upstream]
 
 async def test_sigterm_turns_readiness_off_and_lets_streams_finish(upstreams: list[Upstream]) -> None:
     async with (
-        running_picker(names(upstreams), "--secure-serving=false") as picker,
+        running_picker(names(upstreams), INSECURE) as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         call = process(channel)
@@ -127,7 +128,7 @@ async def test_stream_that_outlasts_the_drain_is_ended_without_an_error_if_its_r
 ) -> None:
     """The gateway then goes on with the answer by itself; one whose request is not answered it has to fail."""
     async with (
-        running_picker(names(upstreams), "--secure-serving=false", "--drain-timeout", "100ms") as picker,
+        running_picker(names(upstreams), INSECURE, "--drain-timeout", "100ms") as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         answered, unanswered = process(channel), process(channel)
@@ -145,7 +146,7 @@ async def test_new_streams_are_taken_while_gateways_notice_that_the_picker_is_no
     upstreams: list[Upstream],
 ) -> None:
     async with (
-        running_picker(names(upstreams), "--secure-serving=false", "--drain-delay", "30s") as picker,
+        running_picker(names(upstreams), INSECURE, "--drain-delay", "30s", "--drain-timeout", "100ms") as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         picker.child.process.send_signal(signal.SIGTERM)
@@ -159,7 +160,7 @@ async def test_new_streams_are_taken_while_gateways_notice_that_the_picker_is_no
 
 async def test_cancelled_stream_releases_what_it_held(upstreams: list[Upstream]) -> None:
     async with (
-        running_picker(names(upstreams), "--secure-serving=false") as picker,
+        running_picker(names(upstreams), INSECURE) as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         calls = [process(channel) for _ in range(5)]
@@ -178,7 +179,7 @@ async def test_decision_table_is_in_the_log_at_debug_verbosity(upstreams: list[U
     upstreams[0].page = "vllm:num_requests_waiting 3\nvllm:kv_cache_usage_perc 0.6\n"
     upstreams[1].page = "vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.4\n"
     async with (
-        running_picker(names(upstreams), "--secure-serving=false", "--v=4") as picker,
+        running_picker(names(upstreams), INSECURE, "--v=4") as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         assert await destination(process(channel)) == upstreams[1].name
@@ -223,7 +224,7 @@ async def test_pool_file_is_followed(upstreams: list[Upstream], tmp_path: Path) 
     write(upstreams[0])
     config = file_config(file)
     async with (
-        running_picker([], "--secure-serving=false", "--config-text", config) as picker,
+        running_picker([], INSECURE, "--config-text", config) as picker,
         grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
     ):
         assert await destination(process(channel)) == upstreams[0].name

@@ -106,6 +106,28 @@ async def test_cancellation_at_any_point_leaves_nothing(messages: Sequence[pb.Pr
         assert value_of(metrics, name) == 0, name
 
 
+@pytest.mark.parametrize(
+    "messages", list(itertools.accumulate([[], [head()], [body(b"a")], [body(end=True)]])), ids=len
+)
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
+def test_stream_that_is_cancelled_leaves_no_task(messages: Sequence[pb.ProcessingRequest], after_s: float) -> None:
+    """Before and after it was given up waiting for the rest of it."""
+    sound, metrics = director_and_metrics([make_endpoint()])
+    service = ExtProcService(sound, limits=LIMITS, metrics=metrics, log=make_context().log)
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(service.process(None, FakeStream([*messages, 50.0])))
+        await asyncio.sleep(after_s)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(cancelled())
+    for name in ("epp_requests_in_flight", "epp_streams_open", "epp_body_bytes_held"):
+        assert value_of(metrics, name) == 0, name
+
+
 async def test_stream_without_a_routed_request_gives_nothing_back() -> None:
     assert in_flight(await serve(FakeStream([]))) == (0, 0)
 
