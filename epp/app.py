@@ -23,6 +23,7 @@ from epp.extproc.grpc_server import ExtProcService, Limits, make_server, start_l
 from epp.extproc.health import Health
 from epp.extproc.tls import server_credentials
 from epp.observability import Metrics
+from epp.observability.header_rules import is_header_name
 from epp.observability.lifecycle_guards import GuardedDiscovery
 from epp.observability.logs import REQUEST_VERBOSITY
 from epp.plugin import ConfigurationError, Endpoint, EndpointSpec
@@ -32,7 +33,7 @@ from epp.settings import Settings
 HEALTH_MESSAGE_BYTES = 4096
 MESSAGE_OVERHEAD_BYTES = 1024 * 1024
 """What one ext_proc message may have beside a whole request body: headers, metadata, attributes."""
-AT_LAST_S = 1.0
+ENDING_S = 1.0
 """How long streams that are ended at the end of a drain may take for it."""
 FIRST_ROUND_S = 1.5
 """How long readiness waits for the first scrape of every endpoint: one that hangs must not keep the rest waiting."""
@@ -59,6 +60,7 @@ class Service:
         self._stop = stop
         self._random = random.Random()  # noqa: S311 - picks and jitter, not secrets
         self._is_ready = False
+        _check(settings)
         self._metrics = _make_metrics()
         surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random)
         self._assembly = _assemble(settings, surroundings)
@@ -110,7 +112,7 @@ class Service:
             address,
             credentials=self._credentials,
             grace_s=settings.drain_timeout,
-            at_last=self._ext_proc.end_answered_streams,
+            after_grace=self._ext_proc.end_answered_streams,
         ):
             await self._set_ready(ready=True)
             endpoints = len(self._datastore.endpoints())
@@ -120,7 +122,8 @@ class Service:
             try:
                 yield
             finally:
-                self._log.info("draining", delay_s=settings.drain_delay, timeout_s=settings.drain_timeout)
+                delay_s = 0.0 if self._stop.is_hurried else settings.drain_delay
+                self._log.info("draining", delay_s=delay_s, timeout_s=settings.drain_timeout)
                 await self._set_ready(ready=False)
                 await self._stop.delay(settings.drain_delay)
 
@@ -202,6 +205,13 @@ def _static_endpoints(settings: Settings, discovery: GuardedDiscovery | None) ->
     return parse_endpoints(settings.endpoint)
 
 
+def _check(settings: Settings) -> None:
+    """Raise `ConfigurationError` for what only fails once there is traffic."""
+    header = settings.endpoint_response_header
+    if header is not None and not is_header_name(header):
+        raise ConfigurationError([f"--endpoint-response-header: `{header}` is no name of a header that can be set"])
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_request_body_bytes=settings.max_request_body_bytes,
@@ -236,18 +246,18 @@ async def _listening(
     *,
     credentials: grpc.ServerCredentials | None = None,
     grace_s: float = 0,
-    at_last: Callable[[], None] | None = None,
+    after_grace: Callable[[], None] | None = None,
 ) -> AsyncIterator[None]:
     """Serve while the context is open; afterwards what is in flight has ``grace_s`` to finish.
 
-    Then ``at_last`` is called, and what is still there soon after is cancelled.
+    Then ``after_grace`` is called, and what is still there soon after is cancelled.
     """
     await start_listening(server, address, credentials)
     try:
         yield
     finally:
         async with asyncio.TaskGroup() as group:
-            stopping = group.create_task(server.stop(grace_s + AT_LAST_S if at_last else grace_s))
+            stopping = group.create_task(server.stop(grace_s + ENDING_S if after_grace else grace_s))
             await asyncio.wait({stopping}, timeout=grace_s)
-            if at_last is not None and not stopping.done():
-                at_last()
+            if after_grace is not None and not stopping.done():
+                after_grace()

@@ -170,7 +170,7 @@ def check_config(file: Path) -> None:
 @click.option("--model", default=MODEL, show_default=True, help="Model name that the servers answer to.")
 @options_of(EngineSettings)
 def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> None:
-    """Run simulated model servers: the OpenAI API and vLLM's metrics, without a model."""
+    """Run simulated model servers: OpenAI's chat completions, completions and models, and vLLM's metrics."""
     engine = EngineSettings(**flags)  # type: ignore[arg-type] # click has converted each to its field's type
     _exit_on_failed_start(lambda: asyncio.run(run_servers(engine, host=host, ports=port, model=model)))
 

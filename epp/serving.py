@@ -25,6 +25,11 @@ class Stop:
             self._hurried.set()
         self._asked.set()
 
+    @property
+    def is_hurried(self) -> bool:
+        """Tell whether somebody is in a hurry."""
+        return self._hurried.is_set()
+
     async def wait(self) -> None:
         """Return when the process should stop."""
         await self._asked.wait()

@@ -63,6 +63,7 @@ class Datastore:
         gone = [entry.endpoint for entry in old.values() if entry.endpoint not in current]
         came = [endpoint for endpoint in self._endpoints if old.get(endpoint.key) is not self._entries[endpoint.key]]
         for endpoint in gone:
+            endpoint.has_left = True
             self._on_removed(endpoint)
         if gone or came:
             self._log.info(

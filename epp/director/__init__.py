@@ -8,8 +8,8 @@ JSON without decoding it. What reaches the wire is not decided here: a refusal i
 translates it.
 """
 
-from epp.director.arrived import ArrivedRequest, Controls
+from epp.director.arrived import NO_CONTROLS, ArrivedRequest, Controls
 from epp.director.director import Director
 from epp.director.routed import Reporting, RoutedRequest
 
-__all__ = ["ArrivedRequest", "Controls", "Director", "Reporting", "RoutedRequest"]
+__all__ = ["NO_CONTROLS", "ArrivedRequest", "Controls", "Director", "Reporting", "RoutedRequest"]

@@ -1,4 +1,4 @@
-"""A complete request as the edge hands it over."""
+"""A request as the edge hands it over."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NO_CONTROLS = Controls()
 
 @dataclass(frozen=True, slots=True)
 class ArrivedRequest:
-    """A complete request: all that will be known when it is decided where it goes."""
+    """A request as far as it is known: all there will be when it is decided where it goes."""
 
     head: Mapping[str, str]
     """Lower-case names, pseudo headers such as ``:path`` included; control headers are not in it."""

@@ -58,34 +58,25 @@ class Director:
 
         What is routed must be told `RoutedRequest.ended` when its stream has ended.
         """
-        reporting = self._reporting
-        started = reporting.clock()
+        started = self._reporting.clock()
         request_id = arrived.head.get(REQUEST_ID) or str(uuid.uuid4())
         try:
             parsed = self._parse(arrived)
             new_body = self._rewritten(arrived, parsed)
-            request = InferenceRequest(
-                request_id=request_id,
-                head=arrived.head,
-                parsed=parsed,
-                body_bytes=len(arrived.body or b""),
-                model=None if new_body is None else arrived.controls.model_rewrite,
-                objective=arrived.controls.objective,
-                fairness_id=arrived.controls.fairness_id,
-            )
-            for producer in self._producers:
-                await producer.produce(request, list_candidates(self._pool(), arrived.subset))
-            decision = self._scheduler.schedule(request, list_candidates(self._pool(), arrived.subset))
+            request = _make_request(arrived, parsed, request_id, is_rewritten=new_body is not None)
+            decision = await self._decide(request, arrived.subset)
         except Rejection as rejection:
             self._note_rejection(arrived, request_id, rejection)
             raise
-        reporting.observers.on_routed(request, decision)
-        self._note_decision(request, decision, reporting.clock() - started)
+        self._reporting.observers.on_routed(request, decision)
+        self._note_decision(request, decision, self._reporting.clock() - started)
+        if _wants_rewrite(arrived, parsed):
+            self._reporting.metrics.model_rewrite_asked(is_possible=new_body is not None)
         request.forget_prompts()
         return RoutedRequest(
             request,
             decision,
-            reporting=reporting,
+            reporting=self._reporting,
             is_parsed=parsed is not NOT_PARSED,
             new_body=new_body,
             headers={} if REQUEST_ID in arrived.head else {REQUEST_ID: request_id},
@@ -115,12 +106,15 @@ class Director:
 
     def _rewritten(self, arrived: ArrivedRequest, parsed: ParsedBody) -> bytes | None:
         """Return the body with the model that a header asks for; ``None``: it goes on as it is."""
-        model = arrived.controls.model_rewrite
-        if model in {"", parsed.model}:
+        if not _wants_rewrite(arrived, parsed) or not parsed.is_rewritable or arrived.is_cut:
             return None
-        body = replace_model(arrived.body or b"", model) if parsed.is_rewritable and not arrived.is_cut else None
-        self._reporting.metrics.model_rewrite_asked(is_possible=body is not None)
-        return body
+        return replace_model(arrived.body or b"", arrived.controls.model_rewrite)
+
+    async def _decide(self, request: InferenceRequest, subset: Sequence[str] | None) -> Decision:
+        """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
+        for producer in self._producers:
+            await producer.produce(request, list_candidates(self._pool(), subset))
+        return self._scheduler.schedule(request, list_candidates(self._pool(), subset))
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status
@@ -144,6 +138,7 @@ class Director:
                 "request_routed",
                 request_id=request.id[:LOGGED_CHARACTERS],
                 path=request.head.get(":path", "")[:LOGGED_CHARACTERS],
+                client_model=request.client_model[:LOGGED_CHARACTERS],
                 model=request.model[:LOGGED_CHARACTERS],
                 endpoint=decision.primary.key,
                 prefix_match_ratio=None if ratio is None else round(ratio, 3),
@@ -151,4 +146,24 @@ class Director:
             )
         if self._log.is_enabled_for(logging.DEBUG):
             for result in decision.results.values():
-                self._log.debug("decision", request_id=request.id, profile=result.profile, scores=result.table())
+                self._log.debug(
+                    "decision", request_id=request.id[:LOGGED_CHARACTERS], profile=result.profile, scores=result.table()
+                )
+
+
+def _wants_rewrite(arrived: ArrivedRequest, parsed: ParsedBody) -> bool:
+    return arrived.controls.model_rewrite not in {"", parsed.model}
+
+
+def _make_request(
+    arrived: ArrivedRequest, parsed: ParsedBody, request_id: str, *, is_rewritten: bool
+) -> InferenceRequest:
+    return InferenceRequest(
+        request_id=request_id,
+        head=arrived.head,
+        parsed=parsed,
+        body_bytes=len(arrived.body or b""),
+        model=arrived.controls.model_rewrite if is_rewritten else None,
+        objective=arrived.controls.objective,
+        fairness_id=arrived.controls.fairness_id,
+    )

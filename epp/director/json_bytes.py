@@ -1,6 +1,7 @@
 """JSON as bytes: what can be found and changed in it without decoding it, so that all other bytes stay as they are."""
 
 import re
+from dataclasses import dataclass
 from itertools import islice
 
 import msgspec
@@ -19,19 +20,22 @@ _CLOSERS = {ord("{"): b"}", ord("["): b"]"}
 _DEPTH = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 
 
-MAX_TOKENS = 1_000_000
+MAX_JSON_TOKENS = 1_000_000
 """Strings, brackets and commas that are looked at: a third of a second of work. Texts are one each, however long."""
 
 
 def replace_model(body: bytes, model: str) -> bytes | None:
     """Return the body with another value for its top-level ``model``, everything else byte for byte as it was.
 
-    ``body`` is a valid JSON object. A key that is there twice is replaced twice: readers differ in which one counts.
-    ``None``: there is more in the body than is looked at.
+    A key that is there twice is replaced twice: readers differ in which one counts. ``None``: the body is no JSON, or
+    there is more in it than is looked at.
     """
     name = msgspec.json.encode(model)
     parts, end = [], 0
-    spans = _model_spans(body)
+    try:
+        spans = _model_spans(body)
+    except msgspec.DecodeError:
+        return None
     if spans is None:
         return None
     for start, stop in spans:
@@ -45,7 +49,7 @@ def _model_spans(body: bytes) -> list[tuple[int, int]] | None:
     spans = []
     depth, key, last = 0, "", 0
     for number, token in enumerate(_TOKEN.finditer(body)):
-        if number == MAX_TOKENS:
+        if number == MAX_JSON_TOKENS:
             return None
         first = body[token.start()]
         if first != _QUOTE:
@@ -61,10 +65,13 @@ def _model_spans(body: bytes) -> list[tuple[int, int]] | None:
 def model_of(body: bytes) -> str:
     """Return the top-level ``model`` of a JSON object, empty when there is none."""
     try:
-        model = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("model")
-        return "" if model is None else msgspec.json.decode(model, type=str)
+        return msgspec.json.decode(body, type=_Named).model
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+class _Named(msgspec.Struct):
+    model: str = ""
 
 
 def object_end(text: bytes, start: int, stop: int) -> int | None:
@@ -84,29 +91,44 @@ def close_json(text: bytes) -> bytes:
 
     A string that was cut keeps what there is of it. What comes out is valid if the whole document is.
     """
-    stack: list[int] = []
-    safe, safe_depth, tail = 0, 0, None
-    for token in islice(_TOKEN.finditer(text), MAX_TOKENS):
+    cut = _scan(text)
+    if cut.string is None:
+        closed = text + _closers(cut.open)
+    else:
+        closed = text[: cut.string] + _whole_characters(text[cut.string :]) + b'"' + _closers(cut.open)
+    return closed if _is_json(closed) else text[: cut.safe] + _closers(cut.open[: cut.safe_depth])
+
+
+@dataclass(slots=True)
+class _Cut:
+    """How far the beginning of a document goes."""
+
+    open: list[int]
+    """The brackets that are still open."""
+    safe: int = 0
+    """Where the last whole value ends, and how many brackets are open there."""
+    safe_depth: int = 0
+    string: int | None = None
+    """Where the string begins that has no end."""
+
+
+def _scan(text: bytes) -> _Cut:
+    cut = _Cut([])
+    for token in islice(_TOKEN.finditer(text), MAX_JSON_TOKENS):
         first = text[token.start()]
-        if first == _COMMA:
-            safe, safe_depth = token.start(), len(stack)
-        elif (step := _DEPTH.get(first, 0)) > 0:
-            stack.append(first)
-            safe, safe_depth = token.end(), len(stack)
-        elif step < 0 and stack:
-            stack.pop()
-            safe, safe_depth = token.end(), len(stack)
-        elif token[0] == b'"':
-            tail = token.start()
+        step = _DEPTH.get(first, 0)
+        if token[0] == b'"':
+            cut.string = token.start()
             break
-    if tail is not None:
-        string = _whole_characters(text[tail:]) + b'"'
-        closed = text[:tail] + string + _closers(stack)
-        if _is_json(closed):
-            return closed
-    elif _is_json(closed := text + _closers(stack)):
-        return closed
-    return text[:safe] + _closers(stack[:safe_depth])
+        if first == _COMMA:
+            cut.safe, cut.safe_depth = token.start(), len(cut.open)
+        elif step > 0:
+            cut.open.append(first)
+        elif step < 0 and cut.open:
+            cut.open.pop()
+        if step:
+            cut.safe, cut.safe_depth = token.end(), len(cut.open)
+    return cut
 
 
 def _whole_characters(string: bytes) -> bytes:
@@ -126,7 +148,7 @@ def _closers(stack: list[int]) -> bytes:
 
 def _is_json(text: bytes) -> bool:
     try:
-        msgspec.json.decode(text)
+        msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

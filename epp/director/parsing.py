@@ -27,11 +27,11 @@ class ParserTable:
         The query string and trailing slashes do not count. A body that was cut is read as far as it goes, and never
         refused: what is wrong with it may be missing only here. Nor is one without a path, whose API is guessed.
         """
-        is_pathless = not any(head.get(name) for name in PATHS)
-        parser, path = self._parser_of([_guessed_path(body)] if is_pathless else [head.get(name, "") for name in PATHS])
-        if parser is None or not is_readable(head):
+        paths = [head[name] for name in PATHS if head.get(name)]
+        parser, path = self._parser_of(paths or [_guessed_path(body)])
+        if parser is None or not is_uncompressed(head):
             return NOT_PARSED
-        if not is_cut and not is_pathless:
+        if paths and not is_cut:
             return parser.parse(path, body)
         body = close_json(body) if is_cut else body
         try:
@@ -40,12 +40,12 @@ class ParserTable:
             return ParsedBody(model=model_of(body)) if is_cut else NOT_PARSED
 
     def _parser_of(self, paths: Sequence[str]) -> tuple[GuardedParser | None, str]:
-        for full in paths:
-            path = full.partition("?")[0].rstrip("/")
+        plain = [path.partition("?")[0].rstrip("/") for path in paths]
+        for path in plain:
             for suffix, parser in self._by_suffix.items():
                 if path.endswith(suffix):
                     return parser, path
-        return self._for_the_rest, paths[0]
+        return self._for_the_rest, plain[0]
 
 
 def _guessed_path(body: bytes) -> str:
@@ -53,6 +53,6 @@ def _guessed_path(body: bytes) -> str:
     return "/v1/chat/completions" if b'"messages"' in body else "/v1/completions"
 
 
-def is_readable(head: Mapping[str, str]) -> bool:
+def is_uncompressed(head: Mapping[str, str]) -> bool:
     """Tell whether a message's body is what it says, and not compressed."""
     return head.get("content-encoding", "identity") in {"identity", ""}

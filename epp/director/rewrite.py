@@ -43,6 +43,7 @@ class ModelNameRestorer:
     def rest(self) -> bytes:
         """Return what is still held back: there is nothing more to come."""
         held, self._held = self._held, b""
+        self._before = (self._before + held)[-1:]
         return held
 
     def _begin_of_half_member(self, text: bytes, start: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from epp.director.parsing import is_readable
+from epp.director.parsing import is_uncompressed
 from epp.director.rewrite import ModelNameRestorer
 from epp.director.usage import UsageReader
 from epp.observability import Metrics
@@ -64,7 +64,7 @@ class RoutedRequest:
         self._note_byte()
         if response.is_error:
             self._reporting.metrics.endpoint_answered_error(self._endpoint, response.status or 0)
-        if not is_readable(head):
+        if not is_uncompressed(head):
             self._restorer = None
         elif self._is_parsed and not response.is_error:
             self._usage = UsageReader()
@@ -86,10 +86,13 @@ class RoutedRequest:
         passed = self._restorer.feed(chunk)
         return passed + self._restorer.rest() if is_last else passed
 
-    def response_rest(self) -> bytes:
-        """Return what was held back of the answer's body: it ends without a last piece."""
-        self.response.is_complete = True
+    def release_held(self) -> bytes:
+        """Return what is held back of the answer's body: what follows it is not shown."""
         return self._restorer.rest() if self._restorer is not None else b""
+
+    def response_complete(self) -> None:
+        """Take note that the answer has come to its end without a last piece of body."""
+        self.response.is_complete = True
 
     def ended(self) -> None:
         """Tell everyone that it is over; only the first call counts."""

@@ -13,7 +13,7 @@ _MEMBER = re.compile(rb'"(?:usage|meta_info)"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}(?=\
 _MEMBER_BYTES = len(b'"meta_info"') + 2 * 16 + len(b":{")
 MAX_OBJECT_BYTES = 4096
 """Larger ones are passed over; those of the engines have a few hundred bytes."""
-MAX_TOKENS = 2**53
+MAX_COUNT = 2**53
 _PROMPT = (("prompt_tokens",), ("input_tokens",))
 _COMPLETION = (("completion_tokens",), ("output_tokens",))
 _CACHED = (
@@ -93,8 +93,8 @@ def _first(counts: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int
 
 def _count(value: object) -> int | None:
     """Return a sensible number of tokens, also when it is written as a string."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_TOKENS)):
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_COUNT)):
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT:
         return value
     return None

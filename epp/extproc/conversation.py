@@ -12,6 +12,7 @@ from epp.extproc.budget import BodyShare
 from epp.extproc.session import Session
 from epp.plugin import DropReason, Rejection
 
+IDLE = Rejection(DropReason.IDLE, "the rest of the request did not come in time")
 PATIENCE_S = 0.15
 """How long a gateway may be silent after a request's head before it is taken to wait for our answer.
 
@@ -47,12 +48,13 @@ class Conversation:
         self._share = share
         self._idle_timeout_s = idle_timeout_s
         self._routed: RoutedRequest | None = None
+        self._is_answered = False
         self.has_ended = False
         """It was ended by us: being cancelled is then no error."""
 
-    def may_end(self) -> bool:
-        """Tell whether nothing but the rest of an answer is to come; if so it counts as ended."""
-        self.has_ended = self._routed is not None
+    def end_if_answered(self) -> bool:
+        """End it, if nothing but the rest of an answer is to come; tells whether it is so, and is to be cancelled."""
+        self.has_ended = self._is_answered
         return self.has_ended
 
     async def hold(self) -> None:
@@ -76,7 +78,7 @@ class Conversation:
         try:
             message = await self._next()
         except (TimeoutError, Rejection) as refused:
-            self._reject(refused if isinstance(refused, Rejection) else self._session.time_out())
+            self._reject(refused if isinstance(refused, Rejection) else IDLE)
             await self._write_answers()
             return False
         if message is grpc.aio.EOF:
@@ -97,7 +99,7 @@ class Conversation:
         session = self._session
         if not session.is_collecting:
             return await self._stream.read()
-        if session.is_silent:
+        if session.may_be_waiting:
             return await self._next_or_act()
         if session.held_bytes:
             # One that holds nothing takes one message more in: often it is all, and done with at once.
@@ -112,18 +114,22 @@ class Conversation:
                 await self._share.wait_for_room()
         except TimeoutError:
             message = "the picker holds as many request bodies as it may; retry later"
-            raise Rejection(DropReason.SATURATED, message) from None
+            raise Rejection(DropReason.NO_ROOM, message) from None
 
     async def _next_or_act(self) -> ProcessingRequest:
         """Return the next message; if it does not come soon, decide without it, and then wait as long as it takes."""
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(_read(self._stream))
-            await asyncio.wait({reading}, timeout=PATIENCE_S)
-            if not reading.done():
-                arrived = self._session.lose_patience()
-                if arrived is not None:
-                    await self._decide(arrived)
-                await self._write_answers()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(_read(self._stream))
+                await asyncio.wait({reading}, timeout=PATIENCE_S)
+                if not reading.done():
+                    arrived = self._session.lose_patience()
+                    if arrived is not None:
+                        await self._decide(arrived)
+                    await self._write_answers()
+        except ExceptionGroup as failures:
+            # What went wrong is told apart by its type further up.
+            raise failures.exceptions[0] from failures
         return reading.result()
 
     async def _decide(self, arrived: ArrivedRequest) -> None:
@@ -142,6 +148,7 @@ class Conversation:
         for answer in self._session.take_answers():
             await self._stream.write(answer)
         self._share.hold(self._session.held_bytes)
+        self._is_answered = self._routed is not None
 
 
 async def _read(stream: Stream) -> ProcessingRequest:

@@ -1,14 +1,15 @@
 """The ext_proc service on `grpc.aio`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
-from grpc._cython import cygrpc
+from grpc._cython import cygrpc  # the only place that has a name for "the write failed"
 from structlog.typing import FilteringBoundLogger
 
 from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
@@ -44,15 +45,6 @@ class ExtProcService:
         self._log = log
         self._tasks: dict[asyncio.Task[None], Conversation] = {}
 
-    def end_answered_streams(self) -> None:
-        """End the streams whose requests are answered, without an error: their answers go on without the picker.
-
-        Only a gateway that shows response bodies in full duplex loses what would still have come.
-        """
-        for task, conversation in self._tasks.items():
-            if conversation.may_end():
-                task.cancel()
-
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the service under Envoy's name for it."""
         method = grpc.stream_stream_rpc_method_handler(
@@ -67,6 +59,32 @@ class ExtProcService:
 
         A fault of ours ends the stream with an error, so that the gateway applies its failure mode.
         """
+        with self._conversation(stream) as conversation:
+            try:
+                await conversation.hold()
+            except cygrpc.ExecuteBatchError:
+                # The gateway went away while we wrote.
+                return
+            except DecodeError as error:
+                self._log.warning("undecodable_message", error=repr(error))
+                await stream.abort(grpc.StatusCode.INVALID_ARGUMENT, "a message is no ProcessingRequest")
+            except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
+                self._metrics.session_failed()
+                self._log.error("session_failed", error=repr(fault), exc_info=fault)
+                await stream.abort(grpc.StatusCode.INTERNAL, "the endpoint picker failed; its log has the details")
+
+    def end_answered_streams(self) -> None:
+        """End the streams whose requests are answered, without an error: their answers go on without the picker.
+
+        Only what a gateway still wanted to show in full duplex is lost.
+        """
+        for task, conversation in self._tasks.items():
+            if conversation.end_if_answered():
+                task.cancel()
+
+    @contextlib.contextmanager
+    def _conversation(self, stream: Stream) -> Iterator[Conversation]:
+        """Yield a conversation, and release all that it held when it is over, also when we end it ourselves."""
         session = Session(any_endpoint=self._director.any_endpoint, max_body_bytes=self._limits.max_request_body_bytes)
         conversation = Conversation(
             stream,
@@ -75,26 +93,15 @@ class ExtProcService:
             share=BodyShare(self._budget),
             idle_timeout_s=self._limits.stream_idle_timeout_s,
         )
-        self._metrics.stream_opened()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - gRPC runs every stream in a task of its own
+        task = _own_task()
         self._tasks[task] = conversation
+        self._metrics.stream_opened()
         try:
-            await conversation.hold()
+            yield conversation
         except asyncio.CancelledError:
             if not conversation.has_ended:
                 raise
             task.uncancel()
-        except cygrpc.ExecuteBatchError:
-            # The gateway went away while we wrote.
-            return
-        except DecodeError as error:
-            self._log.warning("undecodable_message", error=repr(error))
-            await stream.abort(grpc.StatusCode.INVALID_ARGUMENT, "a message is no ProcessingRequest")
-        except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
-            self._metrics.session_failed()
-            self._log.error("session_failed", error=repr(fault), exc_info=fault)
-            await stream.abort(grpc.StatusCode.INTERNAL, "the endpoint picker failed; its log has the details")
         finally:
             del self._tasks[task]
             conversation.release()
@@ -107,6 +114,14 @@ class RpcStream(Stream, Protocol):
     def abort(self, code: grpc.StatusCode, details: str) -> Awaitable[None]:
         """End the stream with an error."""
         ...
+
+
+def _own_task() -> asyncio.Task[None]:
+    """Return the task that gRPC runs this stream in; raises `RuntimeError` outside of one."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a stream is served in a task of its own")
+    return task
 
 
 async def start_listening(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> None:

@@ -17,6 +17,7 @@ from epp.extproc.headers import (
 )
 from epp.plugin import Rejection
 
+Answers = Iterator[pb.ProcessingResponse]
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = MappingProxyType({})
 
@@ -25,8 +26,20 @@ MAX_CHUNK_BYTES = 62_000
 
 
 def continue_request_headers() -> pb.ProcessingResponse:
-    """Say "go on" to request headers."""
-    return pb.ProcessingResponse(request_headers=pb.HeadersResponse())
+    """Say "go on" to request headers, without what the client says about where."""
+    answer = pb.ProcessingResponse(request_headers=pb.HeadersResponse())
+    answer.request_headers.response.header_mutation.remove_headers.extend((DESTINATION, *CONTROL_HEADERS))
+    return answer
+
+
+def continue_request_trailers() -> pb.ProcessingResponse:
+    """Say "go on" to request trailers."""
+    return pb.ProcessingResponse(request_trailers=pb.TrailersResponse())
+
+
+def continue_response_trailers() -> pb.ProcessingResponse:
+    """Say "go on" to response trailers."""
+    return pb.ProcessingResponse(response_trailers=pb.TrailersResponse())
 
 
 def route_by_headers(destination: str, headers: Headers = NO_HEADERS) -> pb.ProcessingResponse:

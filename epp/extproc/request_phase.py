@@ -14,17 +14,17 @@ A body message that comes after its request was routed gets its own bytes back, 
 """
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.processing_mode_pb2 import ProcessingMode
-from epp.director import ArrivedRequest, Controls, RoutedRequest
+from epp.director import NO_CONTROLS, ArrivedRequest, RoutedRequest
 from epp.extproc import messages
 from epp.extproc.headers import read_head, take_controls
+from epp.extproc.messages import Answers
 from epp.extproc.metadata import BUFFERED_MODES, DUPLEX, HEAD_ONLY_MODES
 from epp.plugin import DropReason, Endpoint, Rejection
 
-Answers = Iterator[pb.ProcessingResponse]
 AnyEndpoint = Callable[[Sequence[str] | None], Endpoint | None]
 
 
@@ -35,7 +35,7 @@ class Phase(enum.Enum):
     BODY = enum.auto()
     DECIDING = enum.auto()
     ANSWERED = enum.auto()
-    REJECTED = enum.auto()
+    OVER = enum.auto()
 
 
 class RequestPhase:
@@ -52,7 +52,7 @@ class RequestPhase:
         self._any_endpoint = any_endpoint
         self._max_body_bytes = max_body_bytes
         self._head: dict[str, str] = {}
-        self._controls = Controls()
+        self._controls = NO_CONTROLS
         self._held: bytes | bytearray = b""
         self._provisional: Endpoint | None = None
         self._is_head_answered = False
@@ -63,7 +63,7 @@ class RequestPhase:
         self._has_lost_patience = False
 
     @property
-    def is_silent(self) -> bool:
+    def may_be_waiting(self) -> bool:
         """Tell whether the gateway, saying nothing, may be waiting for the head's answer.
 
         A model can only be rewritten in a body that is complete, so then the answer waits as long as it takes.
@@ -87,10 +87,10 @@ class RequestPhase:
             self._is_body_over = True
             return self._complete(b"")
         self.phase = Phase.BODY
-        if _declared_bytes(self._head) > self._max_body_bytes:
-            raise self._too_large()
         if self.mode in HEAD_ONLY_MODES:
             return self._complete(None)
+        if _declared_bytes(self._head) > self._max_body_bytes:
+            raise self._too_large()
         if self.mode in BUFFERED_MODES:
             self._answer_head_provisionally()
         return None
@@ -118,7 +118,7 @@ class RequestPhase:
     def receive_trailers(self) -> ArrivedRequest | None:
         """Take the request's trailers in: they end a body in place of its end of stream."""
         if self.phase is not Phase.BODY:
-            self._answer(iter([_TRAILERS_ANSWER]))
+            self._answer(iter([messages.continue_request_trailers()]))
             return None
         self._is_body_over = self._has_trailers = True
         if not self._is_head_answered:
@@ -153,7 +153,7 @@ class RequestPhase:
             if self._is_body_streamed:
                 self._answer(messages.stream_request_body(body, end_of_stream=not self._has_trailers))
         if self._has_trailers:
-            self._answer(iter([_TRAILERS_ANSWER]))
+            self._answer(iter([messages.continue_request_trailers()]))
 
     def reject(self, rejection: Rejection) -> None:
         """Answer the client in place of a model server."""
@@ -162,7 +162,7 @@ class RequestPhase:
 
     def abandon(self) -> None:
         """Let everything go: nothing more that belongs to the request will be answered."""
-        self.phase = Phase.REJECTED
+        self.phase = Phase.OVER
         self._held, self.held_bytes = b"", 0
 
     def arrived(self, body: bytes | None = None, *, is_cut: bool = False) -> ArrivedRequest:
@@ -216,9 +216,6 @@ class RequestPhase:
     def _too_large(self) -> Rejection:
         message = f"the request's body is larger than {self._max_body_bytes} bytes, which is the limit here"
         return Rejection(DropReason.BODY_TOO_LARGE, message)
-
-
-_TRAILERS_ANSWER = pb.ProcessingResponse(request_trailers=pb.TrailersResponse())
 
 
 def _declared_bytes(head: dict[str, str]) -> int:

@@ -1,15 +1,14 @@
 """The response's half of a session: every message is answered in the mode it came in, nothing is buffered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.processing_mode_pb2 import ProcessingMode
 from epp.director import RoutedRequest
 from epp.extproc import messages
 from epp.extproc.headers import read_head
+from epp.extproc.messages import Answers
 from epp.extproc.metadata import BUFFERED_MODES, DUPLEX, served_by
-
-Answers = Iterator[pb.ProcessingResponse]
 
 _REPLACING_MODES = BUFFERED_MODES | {ProcessingMode.STREAMED}
 """Where a changed body goes as a replacement; full duplex takes it as a stream."""
@@ -32,8 +31,8 @@ class ResponsePhase:
         if routed is not None:
             headers = routed.response_head(read_head(message.response_headers.headers), served_by(message))
             if message.response_headers.end_of_stream:
-                routed.response_rest()
-        shows_body = self.mode != ProcessingMode.NONE
+                routed.response_complete()
+        shows_body = self.mode != ProcessingMode.NONE and not message.response_headers.end_of_stream
         drops_length = routed is not None and routed.changes_response and shows_body
         self._answer(iter([messages.answer_response_headers(headers, drops_length=drops_length)]))
 
@@ -47,7 +46,7 @@ class ResponsePhase:
             chunk = routed.response_chunk(body.body, is_last=body.end_of_stream)
             if self.mode in BUFFERED_MODES and not body.end_of_stream:
                 # The buffer was too small, or trailers follow: nothing can be held back for what is not shown.
-                chunk += routed.response_rest()
+                chunk += routed.release_held()
         if self.mode == DUPLEX and may_split and not (is_whole and len(chunk) <= messages.MAX_CHUNK_BYTES):
             self._answer(messages.stream_response_body(chunk, end_of_stream=body.end_of_stream))
         else:
@@ -55,10 +54,13 @@ class ResponsePhase:
 
     def receive_trailers(self, routed: RoutedRequest | None) -> None:
         """Take the response's trailers in: they end the body, so what was held back of it goes first."""
-        rest = routed.response_rest() if routed is not None else b""
+        rest = b""
+        if routed is not None:
+            rest = routed.release_held()
+            routed.response_complete()
         if rest and self.mode not in _REPLACING_MODES:
             self._answer(messages.stream_response_body(rest, end_of_stream=False))
-        self._answer(iter([pb.ProcessingResponse(response_trailers=pb.TrailersResponse())]))
+        self._answer(iter([messages.continue_response_trailers()]))
 
     def _body_answer(self, body: pb.HttpBody, chunk: bytes, *, is_whole: bool) -> Answers:
         """Yield the one answer to a message; ``is_whole``: the gateway may have collected the body for it."""

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from epp._pb import external_processor_pb2 as pb
 from epp.director import ArrivedRequest, RoutedRequest
+from epp.extproc.messages import Answers
 from epp.extproc.metadata import mode_name, subset_hint
-from epp.extproc.request_phase import Answers, AnyEndpoint, Phase, RequestPhase
+from epp.extproc.request_phase import AnyEndpoint, Phase, RequestPhase
 from epp.extproc.response_phase import ResponsePhase
-from epp.plugin import DropReason, Rejection
+from epp.plugin import Rejection
 
 
 class Session:
@@ -32,9 +33,9 @@ class Session:
         return self._request.phase in {Phase.HEAD, Phase.BODY} and not self._response.has_begun
 
     @property
-    def is_silent(self) -> bool:
+    def may_be_waiting(self) -> bool:
         """Tell whether the gateway may be waiting for us: if nothing comes for a while, `lose_patience`."""
-        return self._request.is_silent and self.is_collecting
+        return self._request.may_be_waiting and self.is_collecting
 
     @property
     def held_bytes(self) -> int:
@@ -82,11 +83,7 @@ class Session:
 
     def lose_patience(self) -> ArrivedRequest | None:
         """Decide on what is there; returns the request if that is what the gateway may be waiting for."""
-        return self._request.lose_patience() if self.is_silent else None
-
-    def time_out(self) -> Rejection:
-        """Return why a request whose rest does not come is refused."""
-        return Rejection(DropReason.IDLE, "the rest of the request did not come in time")
+        return self._request.lose_patience() if self.may_be_waiting else None
 
     def route(self, routed: RoutedRequest) -> None:
         """Answer the complete request with where it goes."""

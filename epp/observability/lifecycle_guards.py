@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.observability.header_rules import is_header
 from epp.plugin import (
     NOT_PARSED,
     ConfigurationError,
@@ -148,6 +149,6 @@ def _headers(
     wanted = observer.on_response_head(request, decision, response) or {}
     pairs: Iterable[tuple[object, object]] = wanted.items()
     headers = {name.lower(): value for name, value in pairs if isinstance(name, str) and isinstance(value, str)}
-    if len(headers) < len(wanted) or "" in headers:
-        raise PluginFaultError(f"returned the headers {wanted!r}, which are none")
+    if len(headers) < len(wanted) or not all(is_header(name, value) for name, value in headers.items()):
+        raise PluginFaultError(f"returned the headers {wanted!r}, which cannot be set")
     return headers

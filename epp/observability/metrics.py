@@ -23,7 +23,7 @@ _RATIO_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 class Metrics:
-    """The picker's metrics, with methods named after what happened. Label handles are looked up once and kept."""
+    """The picker's metrics, with methods named after what happened."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -121,8 +121,9 @@ class Metrics:
         self._first_byte.observe(after_s)
 
     def endpoint_answered_error(self, endpoint: Endpoint, status: int) -> None:
-        """Count an answer that was no success."""
-        self._endpoint_errors.labels(endpoint.key, str(status)).inc()
+        """Count an answer that was no success; that of an endpoint which has left the pool has no series any more."""
+        if not endpoint.has_left:
+            self._endpoint_errors.labels(endpoint.key, str(status)).inc()
 
     def model_rewrite_asked(self, *, is_possible: bool) -> None:
         """Count a request whose model was to be rewritten, and whether the gateway lets us."""

@@ -46,7 +46,7 @@ class Endpoint:
     Compared and hashed by identity: an endpoint that left and came back under the same name is another one.
     """
 
-    __slots__ = ("host_port", "key", "load", "ready", "spec")
+    __slots__ = ("has_left", "host_port", "key", "load", "ready", "spec")
 
     def __init__(self, spec: EndpointSpec, *, load: Load = UNKNOWN_LOAD, ready: bool = False) -> None:
         self.spec = spec
@@ -54,6 +54,7 @@ class Endpoint:
         self.host_port = _host_port(spec)
         self.load = load
         self.ready = ready
+        self.has_left = False
 
     @property
     def name(self) -> str:

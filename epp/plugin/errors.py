@@ -11,6 +11,7 @@ class DropReason(enum.StrEnum):
     BAD_REQUEST = "rejected-bad-request"
     IDLE = "rejected-idle"
     BODY_TOO_LARGE = "rejected-body-too-large"
+    NO_ROOM = "rejected-no-room"
     NO_ENDPOINTS = "rejected-no-endpoints"
     SATURATED = "rejected-saturated"
 
@@ -29,6 +30,7 @@ REFUSALS = {
     DropReason.BAD_REQUEST: Refusal(400, "invalid_request_error"),
     DropReason.IDLE: Refusal(408, "invalid_request_error"),
     DropReason.BODY_TOO_LARGE: Refusal(413, "invalid_request_error"),
+    DropReason.NO_ROOM: Refusal(429, "rate_limit_error", retry_after_s=1),
     DropReason.NO_ENDPOINTS: Refusal(503, "service_unavailable_error", retry_after_s=1),
     DropReason.SATURATED: Refusal(429, "rate_limit_error", retry_after_s=1),
 }

@@ -158,6 +158,18 @@ async def test_new_streams_are_taken_while_gateways_notice_that_the_picker_is_no
         assert await picker.child.process.wait() == 0
 
 
+async def test_message_over_the_limit_ends_its_stream_and_leaves_nothing(upstreams: list[Upstream]) -> None:
+    async with (
+        running_picker(names(upstreams), INSECURE, "--grpc-max-recv-msg-size", "1000") as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
+    ):
+        call = process(channel)
+        await call.write(pb.ProcessingRequest(request_headers=pb.HttpHeaders()))
+        await call.write(pb.ProcessingRequest(request_body=pb.HttpBody(body=b"x" * 1001)))
+        assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await picker.wait_for_metric("epp_streams_open", 0)
+
+
 async def test_cancelled_stream_releases_what_it_held(upstreams: list[Upstream]) -> None:
     async with (
         running_picker(names(upstreams), INSECURE) as picker,

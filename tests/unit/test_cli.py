@@ -63,6 +63,11 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
         pytest.param(["--grpc-port", "high"], "'high' is not a valid integer", id="bad number"),
         pytest.param(["--drain-timeout", "30"], "`30` is no duration; write it like 30s", id="bad duration"),
         pytest.param(["--secure-serving=maybe"], "'maybe' is not a valid boolean", id="bad boolean"),
+        pytest.param(
+            ["--endpoint", "10.0.0.1:1", "--endpoint-response-header", "bad header"],
+            "epp: --endpoint-response-header: `bad header` is no name of a header that can be set",
+            id="no header",
+        ),
         pytest.param(["--no-such-flag"], "No such option", id="unknown flag"),
         pytest.param(
             ["--config-file", "nowhere.yaml"], "epp: --config-file nowhere.yaml: cannot be read", id="no file"

@@ -15,7 +15,7 @@ from epp_plugins.parsers.document import invalid
 
 MAX_PROMPTS = 256
 """Prompts of one request that are looked at: more of them say nothing more about where it should go."""
-MAX_TOKENS = 262_144
+MAX_TOKEN_IDS = 262_144
 """Token ids of one prompt that are looked at."""
 TOKEN_BYTES = 4
 _TEXT_TYPES = ("text", "input_text", "output_text", "refusal")
@@ -46,7 +46,7 @@ def conversation(messages: Sequence[object], tools: object, where: str, *, syste
 
 
 def texts_or_tokens(value: object, name: str) -> Sequence[bytes]:
-    """Return the prompts of a string, a list of strings, a list of token ids, or a list of such lists."""
+    """Return the prompts of a string, a list of strings or content parts, of token ids, or of lists of token ids."""
     if isinstance(value, str):
         return (value.encode(),)
     if not isinstance(value, list) or not value:
@@ -65,7 +65,7 @@ def texts_or_tokens(value: object, name: str) -> Sequence[bytes]:
 
 def token_bytes(ids: Sequence[object], where: str) -> bytes:
     """Return four bytes for each token id; raises `Rejection` (400) for what is none."""
-    looked_at = ids[:MAX_TOKENS]
+    looked_at = ids[:MAX_TOKEN_IDS]
     if set(map(type, looked_at)) <= {int}:
         try:
             return array("I", cast("Sequence[int]", looked_at)).tobytes()
@@ -105,7 +105,7 @@ def canonical_json(value: object) -> bytes:
 def items(value: object, name: str) -> bytes:
     """Return the content of a list of conversation items, or of a string that stands for one user message."""
     if isinstance(value, str):
-        return b"\x00user\x00" + value.encode()
+        return b"\x00user\x00" + _text(value)
     if not isinstance(value, list) or not value:
         raise invalid(f"`{name}` is required: a string, or a list of items", name)
     return b"".join(part for i, one in enumerate(value) for part in _item(one, f"{name}[{i}]"))
@@ -120,7 +120,7 @@ def _item(item: object, where: str) -> Iterator[bytes]:
     if isinstance(item, dict) and "role" in item:
         yield from _message(item, where)
     elif isinstance(item, str):
-        yield item.encode()
+        yield _text(item)
     elif isinstance(item, dict):
         yield _media(item) if _is_media(item) else canonical_json(item)
     else:
@@ -133,7 +133,7 @@ def _message(message: object, where: str) -> Iterator[bytes]:
     role = message.get("role")
     if not isinstance(role, str):
         raise invalid(f"`{where}.role` is required, as a string", f"{where}.role")
-    yield b"\x00" + role.encode() + b"\x00"
+    yield b"\x00" + _text(role) + b"\x00"
     yield from _content(message.get("content"), f"{where}.content")
     extras = {name: message[name] for name in _MESSAGE_EXTRAS if message.get(name)}
     if extras:

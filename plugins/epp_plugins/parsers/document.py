@@ -10,6 +10,7 @@ from epp.plugin import DropReason, Rejection
 
 MAX_VALUES = 2_000_000
 """Values in one member of a request: more than any prompt has, and half a second of work."""
+# As in the picker itself, which a plugin does not import.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
@@ -21,25 +22,38 @@ class Members(Protocol):
         ...
 
 
+_MEMBERS = (
+    *("model", "stream", "cache_salt", "max_tokens", "max_completion_tokens", "max_output_tokens"),
+    *("messages", "tools", "functions", "documents", "chat_template", "chat_template_kwargs", "mm_processor_kwargs"),
+    *("reasoning_effort", "system", "prompt", "input", "instructions", "items", "token_ids", "features"),
+    *("sampling_params", "extra_key", "input_ids", "text", "image_data", "video_data", "audio_data"),
+)
+"""All that a parser asks for; others are passed over, which costs next to nothing."""
+_Known = msgspec.defstruct("_Known", [(name, msgspec.Raw, msgspec.Raw()) for name in _MEMBERS])
+
+
 class Document:
     """A request's JSON object, whose members are decoded when they are asked for: most never are."""
 
-    def __init__(self, members: Mapping[str, msgspec.Raw]) -> None:
-        self._members = members
+    def __init__(self, known: msgspec.Struct) -> None:
+        self._known = known
         self._decoded: dict[str, Any] = {}
 
     def __contains__(self, name: str) -> bool:
         """Tell whether there is a member of this name."""
-        return name in self._members
+        return bool(bytes(getattr(self._known, name)))
 
     def get(self, name: str) -> Any:  # noqa: ANN401 - JSON is anything
-        """Return a member, ``None`` when there is none; raises `Rejection` (400) for one that cannot be decoded."""
+        """Return a member, ``None`` when there is none; raises `Rejection` (400) for one that cannot be decoded.
+
+        Raises `AttributeError` for a name that is not in the list above.
+        """
         if name not in self._decoded:
-            self._decoded[name] = self._decode(name) if name in self._members else None
+            self._decoded[name] = self._decode(name) if name in self else None
         return self._decoded[name]
 
     def _decode(self, name: str) -> Any:  # noqa: ANN401 - JSON is anything
-        raw = bytes(self._members[name])
+        raw = bytes(getattr(self._known, name))
         if raw.count(b",") > MAX_VALUES and _STRING.sub(b"", raw).count(b",") > MAX_VALUES:
             raise invalid(f"`{name}` has more than {MAX_VALUES} values", name)
         try:
@@ -53,7 +67,7 @@ def read_document(body: bytes) -> Document:
     if not body:
         raise invalid("the request has no body; send a JSON object")
     try:
-        return Document(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+        return Document(msgspec.json.decode(body, type=_Known))
     except msgspec.ValidationError as error:
         raise invalid("the body must be a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -84,6 +84,7 @@ def _images(document: Document) -> Sequence[bytes]:
     return (prompt.encode(),)
 
 
+# The longer of two that end alike comes first.
 _PROMPTS: Mapping[str, Callable[[Document], Sequence[bytes]]] = {
     "chat/completions": _chat,
     "completions": _completions,

@@ -10,7 +10,6 @@ from epp_plugins.parsers.document import (
     invalid,
     read_document,
     read_object,
-    read_text,
     read_tokens_wanted,
 )
 
@@ -32,7 +31,7 @@ class SglanghttpParser:
             model="",
             stream=document.get("stream") is True,
             max_output_tokens=read_tokens_wanted(read_object(document, "sampling_params"), "max_new_tokens"),
-            cache_salt=read_text(document, "extra_key"),
+            cache_salt=salt or "",
             prompts=_prompts(document),
         )
 

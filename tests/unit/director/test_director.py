@@ -111,6 +111,28 @@ async def test_request_without_an_id_gets_one() -> None:
     assert [one.headers for one in routed] == [{"x-request-id": one.request.id} for one in routed]
 
 
+async def test_subset_hint_limits_a_request_without_a_body() -> None:
+    """The Go pickers pick from the whole pool, at random."""
+    request = ArrivedRequest({":path": "/v1/models", ":method": "GET"}, b"", ("10.0.0.1:8001",))
+    director = director_of([make_endpoint("one", port=8000), make_endpoint("two", port=8001)])
+    assert {(await director.route(request)).decision.primary.name for _ in range(10)} == {"two"}
+
+
+async def test_rejection_of_a_producer_reaches_the_client_as_it_is() -> None:
+    """The Go pickers make a 500 of it."""
+
+    class Refuses:
+        def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+            raise Rejection(DropReason.SATURATED, "not now")
+
+    context = make_context()
+    guard = Guard("refuses", metrics=Metrics(context.metrics.registry), log=context.log)
+    director = director_of([make_endpoint()], producers=[GuardedProducer(guard, Refuses(), deadline_s=1)])
+    with pytest.raises(Rejection) as caught:
+        await director.route(arrived())
+    assert (caught.value.refusal.status, caught.value.message) == (429, "not now")
+
+
 async def test_request_with_an_id_keeps_it() -> None:
     assert (await director_of([make_endpoint()]).route(arrived())).headers == {}
 

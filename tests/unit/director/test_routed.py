@@ -62,7 +62,7 @@ def test_answer_without_a_body_is_complete_with_its_trailers() -> None:
     routed = make_routed()
     routed.response_head(OK, None)
     assert not routed.response.is_complete
-    routed.response_rest()
+    routed.response_complete()
     assert routed.response.is_complete
 
 
@@ -70,7 +70,13 @@ def test_header_that_a_plugin_wants_is_set_in_lower_case() -> None:
     assert make_routed(observers=observed(Observer())[0]).response_head(OK, None) == {"x-wanted": "yes"}
 
 
-@pytest.mark.parametrize("wanted", [{"a": 1}, {"": "x"}, {1: "x"}, "text", 5])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *({"a": 1}, {"": "x"}, {1: "x"}, "text", 5),
+        *({":status": "200"}, {"a b": "x"}, {"content-length": "1"}, {"x": "a\r\nb"}, {"x": "\ud800"}),
+    ],
+)
 def test_plugin_that_wants_nonsense_is_contained_and_named(wanted: object) -> None:
     class Wants(Observer):
         def on_response_head(self, *_: object) -> Mapping[str, str]:

@@ -70,6 +70,13 @@ def events(*documents: object, newline: bytes = b"\n") -> bytes:
         pytest.param(plain({"prompt_tokens": "7"}), Usage(prompt_tokens=7), id="number as a string"),
         pytest.param(plain({"prompt_tokens": 7, "completion_tokens": "x"}), Usage(prompt_tokens=7), id="half broken"),
         pytest.param(plain(None), None, id="null"),
+        pytest.param(plain(5), None, id="a number"),
+        pytest.param(plain({"prompt_tokens": 7, "prompt_tokens_details": 5}), Usage(prompt_tokens=7), id="odd details"),
+        pytest.param(
+            plain({"input_tokens": 1, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4}),
+            Usage(prompt_tokens=7, cached_tokens=4),
+            id="Anthropic, cache written and read",
+        ),
         pytest.param(plain({"prompt_tokens": -1, "completion_tokens": True}), None, id="nonsense"),
         pytest.param(plain({"prompt_tokens": 1e300}), None, id="huge"),
         pytest.param(plain({"prompt_tokens": [1]}), None, id="a list"),

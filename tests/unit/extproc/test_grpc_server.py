@@ -122,6 +122,7 @@ def test_stream_that_is_cancelled_leaves_no_task(messages: Sequence[pb.Processin
         with pytest.raises(asyncio.CancelledError):
             await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert service._tasks == {}
 
     virtual_time.run(cancelled())
     for name in ("epp_requests_in_flight", "epp_streams_open", "epp_body_bytes_held"):
@@ -183,6 +184,23 @@ def test_gateway_that_waits_for_the_headers_answer_gets_it_before_its_patience_e
     assert destination_of(stream.written[0]) == "10.0.0.1:8000"
     assert stream.written_at[0] < 0.2
     assert given_back(stream.written[1:]) == b"late"
+
+
+@pytest.mark.parametrize("messages", [[GET], [head(request_mode=None), 10.0]], ids=["read", "waited for"])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        pytest.param(DecodeError("no message"), grpc.StatusCode.INVALID_ARGUMENT, id="cannot be decoded"),
+        pytest.param(cygrpc.ExecuteBatchError("the batch failed"), None, id="gateway went away"),
+    ],
+)
+def test_fault_of_the_gateway_is_not_ours(
+    messages: Sequence[pb.ProcessingRequest | float], fault: Exception, code: grpc.StatusCode | None
+) -> None:
+    stream = FakeStream(messages, then=fault)
+    metrics = virtual_time.run(serve(stream))
+    assert stream.aborted is code
+    assert value_of(metrics, "epp_session_errors_total") == 0.0
 
 
 def test_stream_that_keeps_silent_within_a_request_is_answered_with_408() -> None:

@@ -1,11 +1,13 @@
 """What a session answers to a request's messages: one class for every body mode."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.extproc.messages import MAX_CHUNK_BYTES
-from epp.plugin import DropReason, Rejection
+from epp.plugin import DropReason, Endpoint, Rejection
 from epp.plugin.testing import make_endpoint
 from tests.fakes.ext_proc import (
     BUFFERED,
@@ -99,6 +101,20 @@ def test_buffered_answers_headers_at_once_and_routes_by_the_body_answer(mode: in
     assert leaves_body(second)
 
 
+def test_provisional_endpoint_is_one_that_the_subset_hint_allows() -> None:
+    asked: list[object] = []
+
+    def any_endpoint(subset: Sequence[str] | None) -> Endpoint:
+        asked.append(subset)
+        return make_endpoint()
+
+    message = head(request_mode=BUFFERED)
+    namespace = message.metadata_context.filter_metadata["envoy.lb.subset_hint"]
+    namespace.update({"x-gateway-destination-endpoint-subset": ["10.0.0.1:8000"]})
+    exchange(message, session=new_session(any_endpoint=any_endpoint))
+    assert asked == [("10.0.0.1:8000",)]
+
+
 def test_buffering_gateway_has_somewhere_to_go_before_the_decision() -> None:
     """Should it stream after all, or show trailers in place of a body, the request is not lost."""
     (answer,) = exchange(head(request_mode=BUFFERED))
@@ -106,8 +122,14 @@ def test_buffering_gateway_has_somewhere_to_go_before_the_decision() -> None:
 
 
 def test_buffering_gateway_is_told_to_go_on_when_nobody_is_ready_yet() -> None:
-    (answer,) = exchange(head(request_mode=BUFFERED), session=new_session(any_endpoint=no_endpoint))
-    assert common_of(answer).ByteSize() == 0
+    session = new_session(any_endpoint=no_endpoint)
+    (answer,) = exchange(head(request_mode=BUFFERED), session=session)
+    mutation = common_of(answer).header_mutation
+    assert not mutation.set_headers
+    assert {"x-gateway-destination-endpoint", "x-gateway-inference-objective"} <= set(mutation.remove_headers)
+    arrived = session.receive(TRAILERS)
+    assert arrived is not None
+    assert arrived.subset == ()
 
 
 def test_buffered_request_with_trailers_and_no_body_keeps_its_provisional_endpoint() -> None:
@@ -169,7 +191,7 @@ def test_absent_protocol_config_means_full_duplex() -> None:
 def test_silent_gateway_gets_the_headers_answer_that_it_may_be_waiting_for(mode: int | None) -> None:
     session = new_session()
     session.receive(head(request_mode=mode))
-    assert session.is_silent
+    assert session.may_be_waiting
     arrived = session.lose_patience()
     assert arrived is not None
     assert arrived.body is None
@@ -193,7 +215,7 @@ def test_gateway_that_is_not_waiting_for_us_is_not_silent(messages: list[object]
     session = new_session()
     for message in messages:
         session.receive(message)  # type: ignore[arg-type]
-    assert not session.is_silent
+    assert not session.may_be_waiting
     assert session.lose_patience() is None
 
 
@@ -250,6 +272,7 @@ def test_body_is_let_go_with_the_decision(mode: int) -> None:
         pytest.param([head(), body(b"12345"), body(b"6789a")], id="streamed"),
         pytest.param([head(request_mode=BUFFERED), body(b"123456789a", end=True)], id="buffered"),
         pytest.param([head(headers={"content-length": "10"})], id="announced"),
+        pytest.param([head(request_mode=BUFFERED, headers={"content-length": "10"})], id="announced, buffered"),
     ],
 )
 def test_body_over_the_limit_is_413_and_let_go(messages: list[object]) -> None:
@@ -268,3 +291,9 @@ def test_body_over_the_limit_is_413_and_let_go(messages: list[object]) -> None:
 @pytest.mark.parametrize("length", ["", "-1", "nonsense", "9" * 400, "1e9", "٣"])
 def test_nonsense_in_content_length_is_not_believed(length: str) -> None:
     assert new_session(max_body_bytes=9).receive(head(headers={"content-length": length})) is None
+
+
+@pytest.mark.parametrize("mode", [NONE, STREAMED])
+def test_body_that_is_not_collected_has_no_limit(mode: int) -> None:
+    announced = head(request_mode=mode, headers={"content-length": "10"})
+    assert new_session(max_body_bytes=9).receive(announced) is not None

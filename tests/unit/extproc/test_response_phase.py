@@ -165,3 +165,36 @@ def test_nothing_is_held_back_from_a_body_whose_rest_is_not_shown(mode: int) -> 
     rewrite = ("asked-for", "served-by")
     answers = answered(response_head(), response_body(b'x"mod'), mode=mode, rewrite=rewrite)
     assert given_back(answers[1:]) == b'x"mod'
+
+
+def test_answer_that_ends_with_its_head_is_complete_and_keeps_its_length() -> None:
+    routed = make_routed(rewrite=("a", "b"))
+    (_, answer) = exchange(
+        head(response_mode=DUPLEX, end_of_stream=True), response_head(end=True, content_length="5"), routed=routed
+    )
+    assert not common_of(answer).header_mutation.remove_headers
+    assert routed.response.is_complete
+
+
+def test_answer_that_a_buffer_has_cut_is_not_complete() -> None:
+    routed = make_routed(rewrite=("a", "b"))
+    exchange(head(response_mode=BUFFERED_PARTIAL, end_of_stream=True), response_body(b"x"), routed=routed)
+    assert not routed.response.is_complete
+
+
+@pytest.mark.parametrize("mode", [NONE, STREAMED, DUPLEX])
+def test_length_of_an_answer_that_stays_as_it_is_stays_announced(mode: int) -> None:
+    assert not common_of(answered(response_head(content_length="5"), mode=mode)[0]).header_mutation.remove_headers
+
+
+def test_whole_answer_in_full_duplex_is_right_for_a_gateway_that_buffered_it() -> None:
+    """It may say full duplex and mean BUFFERED: then `content-length` would be compared with no bytes."""
+    answers = answered(response_head(), response_body(b"whole", end=True), mode=DUPLEX)
+    assert given_back(answers[1:]) == b"whole"
+    assert common_of(answers[1]).header_mutation.remove_headers == ["content-length"]
+
+
+def test_chunks_are_not_split_for_a_gateway_that_does_not_say_full_duplex() -> None:
+    """Each message of the others has to be answered by one."""
+    answers = answered(response_head(), response_body(b"x" * 130_000), response_body(end=True), mode=NONE)
+    assert kinds(answers) == ["response_headers", "response_body", "response_body"]

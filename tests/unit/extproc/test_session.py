@@ -135,3 +135,27 @@ def test_answers_are_due_once() -> None:
     session = new_session()
     exchange(head(request_mode=BUFFERED), session=session)
     assert kinds(list(session.take_answers())) == []
+
+
+def test_subset_hint_of_the_head_stays_when_the_body_comes_without_one() -> None:
+    """The Go pickers forget it."""
+    message = head()
+    namespace = message.metadata_context.filter_metadata["envoy.lb.subset_hint"]
+    namespace.update({"x-gateway-destination-endpoint-subset": ["10.0.0.1:8000"]})
+    later = body(b"{}", end=True)
+    later.metadata_context.filter_metadata["other"].update({"a": "b"})
+    session = new_session()
+    session.receive(message)
+    arrived = session.receive(later)
+    assert arrived is not None
+    assert arrived.subset == ("10.0.0.1:8000",)
+
+
+def test_header_values_are_read_from_either_field_and_need_not_be_text() -> None:
+    """Envoy fills ``raw_value``, NGINX Gateway Fabric ``value``."""
+    message = head(end_of_stream=True)
+    message.request_headers.headers.headers.add(key="x-plain", value="a")
+    message.request_headers.headers.headers.add(key="x-raw", raw_value=b"\xff")
+    arrived = new_session().receive(message)
+    assert arrived is not None
+    assert (arrived.head["x-plain"], arrived.head["x-raw"]) == ("a", "\ufffd")

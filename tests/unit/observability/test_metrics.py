@@ -32,6 +32,15 @@ def test_requests_in_flight_go_up_and_down() -> None:
     assert value_of(metrics, "epp_requests_in_flight") == 0.0
 
 
+def test_endpoint_that_has_left_gets_no_series_for_its_last_answers() -> None:
+    metrics, endpoint = Metrics(CollectorRegistry()), make_endpoint("gone")
+    metrics.endpoint_answered_error(endpoint, 503)
+    endpoint.has_left = True
+    metrics.endpoint_removed(endpoint)
+    metrics.endpoint_answered_error(endpoint, 503)
+    assert value_of(metrics, "epp_endpoint_errors_total", endpoint=endpoint.key, code="503") is None
+
+
 def test_series_of_an_endpoint_go_with_it() -> None:
     metrics = Metrics(CollectorRegistry())
     endpoint = make_endpoint("pod-1")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epp.plugin import DropReason, ParsedBody, Rejection
-from epp_plugins.parsers.canonical import MAX_PROMPTS, MAX_TOKENS
+from epp_plugins.parsers.canonical import MAX_PROMPTS, MAX_TOKEN_IDS
 from epp_plugins.parsers.openai import OpenaiParser
 
 CHAT_PATH, TEXT_PATH = "/v1/chat/completions", "/v1/completions"
@@ -173,7 +173,7 @@ def test_only_the_first_prompts_and_tokens_of_a_huge_request_are_looked_at() -> 
     many = parse({"model": "m", "prompt": ["a"] * 300}, TEXT_PATH).prompts
     (long,) = parse({"model": "m", "prompt": [1] * 300_000}, TEXT_PATH).prompts
     assert len(many) == MAX_PROMPTS
-    assert len(long) == MAX_TOKENS * 4
+    assert len(long) == MAX_TOKEN_IDS * 4
 
 
 TEXT = st.sampled_from(["", "role", "content", "type", "text", "user", "é", "\ud800", "\x00"])

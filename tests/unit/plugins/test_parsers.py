@@ -251,7 +251,11 @@ def test_images_of_a_grpc_request_count() -> None:
     def with_address(url: str) -> GenerateRequest:
         return GenerateRequest(tokenized=TOKENS, media_refs=MediaRefs(items=[MediaRef(url=url)]))
 
-    requests = [with_hash("a"), with_hash("b"), with_address("a"), with_address("b")]
+    def with_more(name: str) -> GenerateRequest:
+        media = MultimodalInputs(mm_hashes=[name], mm_placeholders=[PlaceholderRange(offset=0, length=1)])
+        return GenerateRequest(tokenized=TOKENS, extra_mm_inputs=[media])
+
+    requests = [make(name) for make in (with_hash, with_more, with_address) for name in ("a", "b")]
     assert len({prompt_of(GRPC, GENERATE, framed(request)) for request in requests}) == len(requests)
 
 
