@@ -27,15 +27,12 @@ MAX_JSON_TOKENS = 1_000_000
 def replace_model(body: bytes, model: str) -> bytes | None:
     """Return the body with another value for its top-level ``model``, everything else byte for byte as it was.
 
-    A key that is there twice is replaced twice: readers differ in which one counts. ``None``: the body is no JSON, or
-    there is more in it than is looked at.
+    A key that is there twice is replaced twice: readers differ in which one counts. ``None``: there is more in the body
+    than is looked at.
     """
     name = msgspec.json.encode(model)
     parts, end = [], 0
-    try:
-        spans = _model_spans(body)
-    except msgspec.DecodeError:
-        return None
+    spans = _model_spans(body)
     if spans is None:
         return None
     for start, stop in spans:
@@ -56,7 +53,7 @@ def _model_spans(body: bytes) -> list[tuple[int, int]] | None:
             depth += _DEPTH.get(first, 0)
             last = first
         elif depth == 1 and last != _COLON:
-            key = msgspec.json.decode(token[0])
+            key = _text_of(token[0])
         elif depth == 1 and key == "model":
             spans.append(token.span())
     return spans
@@ -68,6 +65,15 @@ def model_of(body: bytes) -> str:
         return msgspec.json.decode(body, type=_Named).model
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+def _text_of(string: bytes) -> str:
+    """Return what a JSON string says, nothing when it is no text: then it is not the one that is looked for."""
+    try:
+        text: str = msgspec.json.decode(string)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return text
 
 
 class _Named(msgspec.Struct):

@@ -47,6 +47,8 @@ def test_only_the_model_changes(document: dict[str, Any], layout: dict[str, Any]
         pytest.param(b'{"model":"a","model":"b"}', b'{"model":"new","model":"new"}', id="twice"),
         pytest.param(b'{"x":{"model":"a"},"y":["model","a"]}', b'{"x":{"model":"a"},"y":["model","a"]}', id="deeper"),
         pytest.param(b'{"x":"model","y":"\\"model\\":\\"a\\""}', b'{"x":"model","y":"\\"model\\":\\"a\\""}', id="text"),
+        pytest.param(b'{"\xed\xa0":1,"model":"a"}', b'{"\xed\xa0":1,"model":"new"}', id="key that is no text"),
+        pytest.param(b'{"\\x":1,"model":"a"}', b'{"\\x":1,"model":"new"}', id="key with an odd escape"),
         pytest.param(b'{"model":5}', b'{"model":5}', id="no string"),
     ],
 )
