@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from google.protobuf.message import DecodeError
 
 from epp._pb import external_processor_pb2 as pb
 from epp.director.json_bytes import close_json, replace_model
@@ -101,7 +102,8 @@ def _from_bytes(piece: bytes) -> pb.ProcessingRequest:
     """Return what a gateway could have meant by any bytes."""
     try:
         return pb.ProcessingRequest.FromString(piece)
-    except Exception:  # noqa: BLE001 - protobuf's own errors; gRPC refuses such a message before a session sees it
+    except DecodeError:
+        # gRPC refuses such a message before a session sees it.
         return pb.ProcessingRequest()
 
 
