@@ -143,6 +143,7 @@ class Service:
                 observers=assembly.observers,
                 metrics=self._metrics,
                 clock=time.monotonic,
+                take=self._datastore.routed,
                 endpoint_header=self._settings.endpoint_response_header,
             ),
             rng=self._random,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from epp.datalayer.load_book import InFlightRequest, LoadBook
 from epp.plugin import Endpoint, EndpointSpec, Load
 
 FAILURES_UNTIL_UNREADY = 2
@@ -17,6 +18,7 @@ LOGGED_ENDPOINTS = 20
 @dataclass(slots=True)
 class _Entry:
     endpoint: Endpoint
+    book: LoadBook
     scraped_at_s: float | None = None
     failures: int = 0
     is_judged: bool = False
@@ -55,7 +57,7 @@ class Datastore:
         for spec in specs:
             known = old.get(spec.key)
             if known is None or _place(known.endpoint.spec) != _place(spec):
-                known = _Entry(Endpoint(spec))
+                known = self._new_entry(spec)
             known.endpoint.spec = spec
             self._entries[spec.key] = known
         self._endpoints = tuple(entry.endpoint for entry in self._entries.values())
@@ -77,6 +79,18 @@ class Datastore:
             for listener in self._listeners:
                 listener()
 
+    def routed(self, endpoint: Endpoint, uncached_tokens: int) -> InFlightRequest:
+        """Count a request that was decided to go to an endpoint; what is returned is told what becomes of it."""
+        entry = self._entry(endpoint)
+        book = LoadBook(endpoint, self._clock) if entry is None else entry.book
+        return book.routed(uncached_tokens)
+
+    def asked(self, endpoint: Endpoint) -> None:
+        """Note that an endpoint's page is being asked for."""
+        entry = self._entry(endpoint)
+        if entry is not None:
+            entry.book.asked()
+
     def scraped(self, endpoint: Endpoint, load: Load) -> None:
         """Note what a scrape found; the endpoint answered, so it is ready."""
         entry = self._entry(endpoint)
@@ -84,7 +98,7 @@ class Datastore:
             return
         entry.scraped_at_s = self._clock()
         entry.failures = 0
-        endpoint.load = load
+        entry.book.scraped(load)
         self._judge(entry, ready=True, reason="scraped")
 
     def answered_badly(self, endpoint: Endpoint, reason: str) -> None:
@@ -93,7 +107,7 @@ class Datastore:
         if entry is None:
             return
         entry.failures = 0
-        endpoint.load = Load()
+        entry.book.unknown()
         self._judge(entry, ready=True, reason=reason)
 
     def unreachable(self, endpoint: Endpoint, reason: str, *, certain: bool) -> None:
@@ -103,7 +117,7 @@ class Datastore:
             return
         entry.failures += 1
         if certain or entry.failures >= FAILURES_UNTIL_UNREADY:
-            endpoint.load = Load()
+            entry.book.unknown()
             self._judge(entry, ready=False, reason=reason)
 
     def scrape_age_s(self, endpoint: Endpoint) -> float | None:
@@ -112,6 +126,10 @@ class Datastore:
         if entry is None or entry.scraped_at_s is None:
             return None
         return self._clock() - entry.scraped_at_s
+
+    def _new_entry(self, spec: EndpointSpec) -> _Entry:
+        endpoint = Endpoint(spec)
+        return _Entry(endpoint, LoadBook(endpoint, self._clock))
 
     def _entry(self, endpoint: Endpoint) -> _Entry | None:
         """Return the entry of this very endpoint; ``None`` when it has left, even if its name came back."""

@@ -85,6 +85,7 @@ class Scraper:
 
     async def _scrape(self, endpoint: Endpoint, http: aiohttp.ClientSession) -> None:
         """Fetch one page and note what it says, or why there is none."""
+        self._datastore.asked(endpoint)
         try:
             async with http.get(f"http://{endpoint.host_port}/metrics", allow_redirects=False) as response:
                 if response.status != 200:  # noqa: PLR2004 - OK

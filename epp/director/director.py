@@ -72,8 +72,7 @@ class Director:
         self._note_decision(request, decision, self._reporting.clock() - started)
         if _wants_rewrite(arrived, parsed):
             self._reporting.metrics.model_rewrite_asked(is_possible=new_body is not None)
-        request.forget_prompts()
-        return RoutedRequest(
+        routed = RoutedRequest(
             request,
             decision,
             reporting=self._reporting,
@@ -81,6 +80,8 @@ class Director:
             new_body=new_body,
             headers={} if REQUEST_ID in arrived.head else {REQUEST_ID: request_id},
         )
+        request.forget_prompts()
+        return routed
 
     def any_endpoint(self, subset: Sequence[str] | None) -> Endpoint | None:
         """Return some endpoint that a request could go to, for a gateway that cannot wait for a decision."""

@@ -2,13 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from epp.director.parsing import is_uncompressed
 from epp.director.rewrite import ModelNameRestorer
 from epp.director.usage import UsageReader
 from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedObserver
-from epp.plugin import Decision, Endpoint, InferenceRequest, Response
+from epp.plugin import Decision, Endpoint, InferenceRequest, PrefixMatches, Response
+
+BYTES_PER_TOKEN = 4
+"""Of English text under common tokenizers."""
+
+
+class InFlightEntry(Protocol):
+    """A request in the books of its endpoint; each event counts once, however often it is told."""
+
+    def started(self) -> None:
+        """Take note of the first byte of its answer."""
+        ...
+
+    def ended(self) -> None:
+        """Take note that its stream has ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +34,8 @@ class Reporting:
     observers: GuardedObserver
     metrics: Metrics
     clock: Callable[[], float]
+    take: Callable[[Endpoint, int], InFlightEntry]
+    """Counts a request as in flight to an endpoint, with its prompt tokens that are not expected in the cache there."""
     endpoint_header: str | None = None
     """Response header that names the endpoint to the client."""
 
@@ -44,6 +62,7 @@ class RoutedRequest:
         self.response = Response()
         self._reporting = reporting
         self._routed_at = reporting.clock()
+        self._in_flight = reporting.take(decision.primary, uncached_tokens(request, decision.primary))
         self._is_parsed = is_parsed
         self._usage: UsageReader | None = None
         self._restorer: ModelNameRestorer | None = None
@@ -61,6 +80,7 @@ class RoutedRequest:
         response = self.response
         response.head, response.served_by = head, served_by
         response.status = _status(head)
+        self._in_flight.started()
         self._note_byte()
         if response.is_error:
             self._reporting.metrics.endpoint_answered_error(self._endpoint, response.status or 0)
@@ -99,6 +119,7 @@ class RoutedRequest:
         if self._has_ended:
             return
         self._has_ended = True
+        self._in_flight.ended()
         response, reporting = self.response, self._reporting
         response.duration_s = self._elapsed_s()
         response.usage = self._usage.usage if self._usage is not None else None
@@ -122,6 +143,13 @@ class RoutedRequest:
 
     def _elapsed_s(self) -> float:
         return self._reporting.clock() - self._routed_at
+
+
+def uncached_tokens(request: InferenceRequest, endpoint: Endpoint) -> int:
+    """Return how many of a request's prompt tokens an endpoint is expected to compute; about four bytes are a token."""
+    matches = request.attribute(PrefixMatches)
+    cached_ratio = matches.ratio(endpoint) if matches is not None else 0.0
+    return round(sum(map(len, request.prompts)) / BYTES_PER_TOKEN * (1 - cached_ratio))
 
 
 def _status(head: Mapping[str, str]) -> int | None:

@@ -178,9 +178,31 @@ class _PoolCollector(Collector):
         ready = sum(endpoint.ready for endpoint in pool)
         yield GaugeMetricFamily("epp_endpoints", "Endpoints in the pool.", value=len(pool))
         yield GaugeMetricFamily("epp_endpoints_ready", "Endpoints that requests can be routed to.", value=ready)
+        yield from _loads(pool)
         ages = GaugeMetricFamily("epp_scrape_age_seconds", "Age of the last good scrape.", labels=["endpoint"])
         for endpoint in pool:
             age_s = self._age_s(endpoint)
             if age_s is not None:
                 ages.add_metric([endpoint.key], age_s)
         yield ages
+
+
+def _loads(pool: Iterable[Endpoint]) -> Iterator[Metric]:
+    """Yield what the picker knows of each endpoint's load by itself, and how much that changes what its page said."""
+    requests = GaugeMetricFamily(
+        "epp_endpoint_requests_in_flight", "Requests sent to an endpoint and not ended.", labels=["endpoint"]
+    )
+    unstarted = GaugeMetricFamily("epp_endpoint_requests_unstarted", "Those without a first byte.", labels=["endpoint"])
+    tokens = GaugeMetricFamily(
+        "epp_endpoint_uncached_tokens", "Their prompt tokens that are not expected in the cache.", labels=["endpoint"]
+    )
+    corrections = GaugeMetricFamily(
+        "epp_endpoint_waiting_correction", "Waiting requests as rated, minus those on the page.", labels=["endpoint"]
+    )
+    for endpoint in pool:
+        requests.add_metric([endpoint.key], endpoint.in_flight.requests)
+        unstarted.add_metric([endpoint.key], endpoint.in_flight.unstarted)
+        tokens.add_metric([endpoint.key], endpoint.in_flight.uncached_tokens)
+        if endpoint.load.waiting is not None and endpoint.scraped.waiting is not None:
+            corrections.add_metric([endpoint.key], endpoint.load.waiting - endpoint.scraped.waiting)
+    yield from (requests, unstarted, tokens, corrections)

@@ -28,7 +28,7 @@ To refuse a request on purpose, a filter, producer or parser raises `Rejection`.
 
 from epp.plugin.attributes import Attribute, PrefixMatches
 from epp.plugin.context import PluginContext
-from epp.plugin.endpoint import Endpoint, EndpointSpec, Load
+from epp.plugin.endpoint import Endpoint, EndpointSpec, InFlight, Load
 from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
 from epp.plugin.lifecycle import (
     Discovery,
@@ -57,6 +57,7 @@ __all__ = [
     "EndpointRemovedObserver",
     "EndpointSpec",
     "Filter",
+    "InFlight",
     "InferenceRequest",
     "Load",
     "ParsedBody",

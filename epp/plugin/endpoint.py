@@ -23,7 +23,7 @@ class EndpointSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One endpoint's numbers as its last scrape gave them. ``None``: the metrics page did not say."""
+    """One endpoint's numbers. ``None``: its metrics page does not say."""
 
     waiting: int | None = None
     """Requests in the engine's queue, not yet running."""
@@ -40,19 +40,38 @@ class Load:
 UNKNOWN_LOAD = Load()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """What this picker has sent to an endpoint, and what has not ended yet."""
+
+    requests: int = 0
+    unstarted: int = 0
+    """Those of them without a first byte of their answer."""
+    uncached_tokens: int = 0
+    """Prompt tokens of the unstarted ones that were not expected in the endpoint's cache."""
+
+
+NOTHING_IN_FLIGHT = InFlight()
+
+
 class Endpoint:
     """One routable model server. Lives as long as its spec stays in the pool; its load changes under it.
+
+    ``load`` is what it has to do now: its last metrics page, corrected by what this picker has sent there since;
+    ``scraped`` is the page as it was, ``in_flight`` what this picker knows by itself.
 
     Compared and hashed by identity: an endpoint that left and came back under the same name is another one.
     """
 
-    __slots__ = ("has_left", "host_port", "key", "load", "ready", "spec")
+    __slots__ = ("has_left", "host_port", "in_flight", "key", "load", "ready", "scraped", "spec")
 
     def __init__(self, spec: EndpointSpec, *, load: Load = UNKNOWN_LOAD, ready: bool = False) -> None:
         self.spec = spec
         self.key = spec.key
         self.host_port = _host_port(spec)
         self.load = load
+        self.scraped = load
+        self.in_flight = NOTHING_IN_FLIGHT
         self.ready = ready
         self.has_left = False
 

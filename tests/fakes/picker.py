@@ -13,6 +13,16 @@ from epp.plugin.testing import make_context
 from epp.registry import Registry
 
 
+class NotCounted:
+    """A request that nobody counts."""
+
+    def started(self) -> None:
+        """Forget it."""
+
+    def ended(self) -> None:
+        """Forget it."""
+
+
 def assembly_of(text: str | None = None, *, registry: Registry | None = None) -> tuple[Assembly, Metrics]:
     """Assemble a configuration, the default one when there is no text, with seeded randomness and a silent log."""
     context = make_context()
@@ -34,7 +44,12 @@ def director_and_metrics(
         parsers=ParserTable(assembly.parsers),
         producers=assembly.producers if producers is None else producers,
         scheduler=assembly.scheduler,
-        reporting=Reporting(observers=assembly.observers, metrics=metrics, clock=lambda: 0.0),
+        reporting=Reporting(
+            observers=assembly.observers,
+            metrics=metrics,
+            clock=lambda: 0.0,
+            take=lambda _endpoint, _tokens: NotCounted(),
+        ),
         rng=random.Random(0),
         log=make_context().log,
     )

@@ -7,6 +7,7 @@ from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedObserver
 from epp.plugin import NOT_PARSED, Decision, Endpoint, InferenceRequest, ParsedBody
 from epp.plugin.testing import make_context, make_endpoint
+from tests.fakes.picker import NotCounted
 
 ENDPOINT = make_endpoint(address="10.0.0.7", port=8000)
 
@@ -39,7 +40,11 @@ def make_reporting(observers: GuardedObserver | None = None, *, endpoint_header:
     """Return reporting that nobody listens to."""
     metrics = Metrics(make_context().metrics.registry)
     return Reporting(
-        observers=observers or GuardedObserver(), metrics=metrics, clock=lambda: 0.0, endpoint_header=endpoint_header
+        observers=observers or GuardedObserver(),
+        metrics=metrics,
+        clock=lambda: 0.0,
+        take=lambda _endpoint, _tokens: NotCounted(),
+        endpoint_header=endpoint_header,
     )
 
 

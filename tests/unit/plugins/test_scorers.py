@@ -2,9 +2,10 @@
 
 import pytest
 
-from epp.plugin import PrefixMatches
+from epp.plugin import Load, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request
 from epp_plugins.scorers.kv_cache_utilization import KvCacheUtilizationScorer
+from epp_plugins.scorers.load_choice import LoadParams
 from epp_plugins.scorers.prefix_cache import PrefixCacheScorer
 from epp_plugins.scorers.queue import QueueScorer
 
@@ -22,12 +23,12 @@ from epp_plugins.scorers.queue import QueueScorer
 )
 def test_queue_scorer_rates_short_queues_high(waiting: list[int | None], scores: list[float]) -> None:
     candidates = [make_endpoint(f"pod-{i}", waiting=one) for i, one in enumerate(waiting)]
-    assert QueueScorer().score(make_request(), candidates) == scores
+    assert QueueScorer(LoadParams()).score(make_request(), candidates) == scores
 
 
 def test_kv_cache_scorer_rates_free_cache() -> None:
     candidates = [make_endpoint(kv_cache_ratio=ratio) for ratio in (0.0, 0.25, 1.0, None)]
-    assert KvCacheUtilizationScorer().score(make_request(), candidates) == [1.0, 0.75, 0.0, 0.0]
+    assert KvCacheUtilizationScorer(LoadParams()).score(make_request(), candidates) == [1.0, 0.75, 0.0, 0.0]
 
 
 def test_prefix_scorer_rates_the_matched_share() -> None:
@@ -45,3 +46,13 @@ def test_prefix_scorer_rates_a_prompt_shorter_than_a_block_0() -> None:
 
 def test_prefix_scorer_without_a_known_prompt_rates_0() -> None:
     assert PrefixCacheScorer().score(make_request(), [make_endpoint(), make_endpoint()]) == [0.0, 0.0]
+
+
+def test_load_is_rated_as_it_is_now_unless_the_page_is_asked_for() -> None:
+    """A burst since the last page does not go to the endpoint that was the emptiest then."""
+    busy, idle = make_endpoint("busy", waiting=5), make_endpoint("idle", waiting=0)
+    idle.load = Load(waiting=9, running=0, kv_cache_ratio=1.0)
+    assert QueueScorer(LoadParams()).score(make_request(), [busy, idle]) == [1.0, 0.0]
+    assert QueueScorer(LoadParams(raw=True)).score(make_request(), [busy, idle]) == [0.0, 1.0]
+    assert KvCacheUtilizationScorer(LoadParams()).score(make_request(), [busy, idle]) == [1.0, 0.0]
+    assert KvCacheUtilizationScorer(LoadParams(raw=True)).score(make_request(), [busy, idle]) == [1.0, 1.0]

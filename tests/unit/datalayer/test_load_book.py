@@ -1,0 +1,232 @@
+"""One endpoint's load between two scrapes."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from epp.datalayer.load_book import FADE_S, REAP_S, SETTLE_S, InFlightRequest, LoadBook
+from epp.plugin import Endpoint, InFlight, Load
+from epp.plugin.testing import make_endpoint
+
+
+class Desk:
+    """A book with a clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.endpoint: Endpoint = make_endpoint(waiting=None, running=None, kv_cache_ratio=None)
+        self.book = LoadBook(self.endpoint, lambda: self.now_s)
+
+    def page(self, *, waiting: int = 0, running: int = 0, after_s: float = 1.0, **more: float) -> None:
+        """Ask for a page, and get it at once."""
+        self.now_s += after_s
+        self.book.asked()
+        self.book.scraped(Load(waiting=waiting, running=running, **more))  # type: ignore[arg-type]
+
+    @property
+    def load(self) -> tuple[int | None, int | None]:
+        return self.endpoint.load.waiting, self.endpoint.load.running
+
+
+def test_without_own_requests_the_load_is_what_the_page_says() -> None:
+    desk = Desk()
+    desk.page(waiting=3, running=5)
+    assert desk.load == (3, 5)
+
+
+def test_request_counts_from_its_decision_on() -> None:
+    desk = Desk()
+    desk.page()
+    desk.book.routed(100)
+    assert desk.load == (1, 0)
+    assert desk.endpoint.in_flight == InFlight(requests=1, unstarted=1, uncached_tokens=100)
+
+
+def test_first_byte_moves_a_request_from_waiting_to_running() -> None:
+    desk = Desk()
+    desk.page()
+    desk.book.routed(100).started()
+    assert desk.load == (0, 1)
+    assert desk.endpoint.in_flight == InFlight(requests=1)
+
+
+def test_own_requests_on_the_page_are_not_counted_twice() -> None:
+    desk = Desk()
+    desk.page()
+    for _ in range(4):
+        desk.book.routed(10)
+    desk.book.routed(10).started()
+    desk.page(waiting=3, running=2)
+    assert desk.load == (4, 1)
+
+
+def test_traffic_of_others_is_added_as_the_page_shows_it() -> None:
+    desk = Desk()
+    desk.page()
+    for _ in range(2):
+        desk.book.routed(10)
+    desk.page(waiting=6, running=6)
+    assert desk.load == (2 + 5, 5)
+
+
+def test_request_that_ends_is_gone_before_the_next_page() -> None:
+    desk = Desk()
+    request = desk.book.routed(10)
+    request.started()
+    desk.page(running=1)
+    request.ended()
+    assert desk.load == (0, 0)
+
+
+def test_request_that_ended_while_the_page_was_on_its_way_is_not_taken_for_one_of_others() -> None:
+    desk = Desk()
+    request = desk.book.routed(10)
+    request.started()
+    desk.now_s += 1
+    desk.book.asked()
+    request.ended()
+    desk.book.scraped(Load(waiting=0, running=1))
+    assert desk.load == (0, 0)
+
+
+def test_gateway_that_shows_no_answers_has_its_requests_counted_until_a_page_shows_them() -> None:
+    desk = Desk()
+    desk.page()
+    desk.book.routed(10).ended()
+    assert desk.load == (1, 0)
+    desk.page(running=1, after_s=SETTLE_S / 2)
+    assert desk.load == (1, 0)
+    desk.page(running=1)
+    assert desk.load == (0, 1)
+    assert desk.endpoint.in_flight == InFlight()
+
+
+def test_request_that_no_page_will_ever_show_fades() -> None:
+    desk = Desk()
+    desk.page()
+    desk.book.routed(10).ended()
+    desk.now_s += FADE_S + 1
+    desk.book.unknown()
+    assert desk.endpoint.in_flight.requests == 0
+
+
+def test_request_whose_end_is_never_reported_is_let_go() -> None:
+    desk = Desk()
+    request = desk.book.routed(10)
+    request.started()
+    desk.page(running=1, after_s=REAP_S + 1)
+    assert desk.endpoint.in_flight.requests == 0
+    request.ended()
+    assert desk.endpoint.in_flight.requests == 0
+
+
+def test_unknown_load_stays_unknown() -> None:
+    desk = Desk()
+    desk.book.routed(10)
+    assert desk.load == (None, None)
+    desk.page(waiting=1)
+    desk.book.unknown()
+    assert desk.load == (None, None)
+
+
+def test_prompts_that_were_sent_since_the_page_fill_the_cache() -> None:
+    desk = Desk()
+    desk.page(kv_cache_ratio=0.25, block_size_tokens=16, block_count=1000)
+    desk.book.routed(4000)
+    assert desk.endpoint.load.kv_cache_ratio == pytest.approx(0.5)
+    desk.book.routed(1_000_000)
+    assert desk.endpoint.load.kv_cache_ratio == 1.0
+    desk.page(kv_cache_ratio=0.6, block_size_tokens=16, block_count=1000)
+    assert desk.endpoint.load.kv_cache_ratio == 0.6
+
+
+def test_page_as_it_was_can_be_had_too() -> None:
+    desk = Desk()
+    desk.page(waiting=3, running=5)
+    desk.book.routed(10)
+    assert (desk.endpoint.scraped.waiting, desk.endpoint.scraped.running) == (3, 5)
+
+
+@dataclass(eq=False)
+class Tracked:
+    """What the oracle knows of a request."""
+
+    request: InFlightRequest
+    tokens: int
+    routed_at_s: float
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def is_started(self) -> bool:
+        return "started" in self.events and "ended" not in self.events[: self.events.index("started")]
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Events in any order and number, against plain sets: counts are never negative and nothing leaks."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.desk = Desk()
+        self.desk.page()
+        self.live: list[Tracked] = []
+        self.gone: list[Tracked] = []
+
+    @rule(tokens=st.integers(0, 1000))
+    def decide(self, tokens: int) -> None:
+        request = self.desk.book.routed(tokens)
+        self.live.append(Tracked(request, tokens, self.desk.now_s))
+
+    @precondition(lambda self: self.live or self.gone)
+    @rule(data=st.data(), event=st.sampled_from(["started", "ended"]))
+    def event(self, data: st.DataObject, event: str) -> None:
+        one = data.draw(st.sampled_from(self.live + self.gone))
+        getattr(one.request, event)()
+        one.events.append(event)
+        if one in self.live and event == "ended" and one.is_started:
+            self.live.remove(one)
+            self.gone.append(one)
+
+    @rule(waiting=st.integers(0, 50), running=st.integers(0, 50), after_s=st.sampled_from([0.0, 0.1, 1.0, 20.0]))
+    def page(self, waiting: int, running: int, after_s: float) -> None:
+        self.desk.page(waiting=waiting, running=running, after_s=after_s)
+        self.forget()
+
+    @rule()
+    def no_page(self) -> None:
+        self.desk.book.unknown()
+        self.desk.page()
+        self.forget()
+
+    def forget(self) -> None:
+        shown = [
+            one
+            for one in self.live
+            if "ended" in one.events and not one.is_started and one.routed_at_s <= self.desk.now_s - SETTLE_S
+        ]
+        self.live = [one for one in self.live if one not in shown]
+        self.gone += shown
+
+    @invariant()
+    def books_agree_with_the_oracle(self) -> None:
+        if not hasattr(self, "desk"):
+            return
+        started = [one for one in self.live if one.is_started]
+        unseen = [one for one in self.live if "ended" in one.events and not one.is_started]
+        waiting = [one for one in self.live if one not in started and one not in unseen]
+        assert self.desk.endpoint.in_flight == InFlight(
+            requests=len(self.live),
+            unstarted=len(waiting) + len(unseen),
+            uncached_tokens=sum(one.tokens for one in waiting),
+        )
+        load = self.desk.endpoint.load
+        assert load.waiting is not None
+        assert load.waiting >= len(waiting) + len(unseen)
+        assert load.running is not None
+        assert load.running >= len(started)
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(deadline=None)
