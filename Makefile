@@ -99,3 +99,8 @@ FUZZ ?= 1000000
 .PHONY: fuzz
 fuzz: $(VENV)/.dev  ## Throw a million hostile inputs at parsers, readers and the session; FUZZ= says how many
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+TRACES ?= traces
+.PHONY: bench-routing
+bench-routing: $(VENV)/.dev  ## Replay the Mooncake traces under several policies; TRACES= is the directory that has them
+	PYTHONPATH=bench $(BIN)/python -m routing $(TRACES)

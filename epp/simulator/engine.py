@@ -83,20 +83,32 @@ class Engine:
         A client that goes away closes the context early, and its place is free at once.
         """
         blocks = math.ceil((len(prompt) / BYTES_PER_TOKEN + output_tokens) / self.settings.block_size_tokens)
-        self.waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self.waiting -= 1
+        await self._scheduled()
         self.running += 1
         self._blocks_in_use += blocks
         try:
-            prompt_tokens, cached_tokens = await self._compute_prompt(prompt)
+            try:
+                prompt_tokens, cached_tokens = await self._compute_prompt(prompt)
+            finally:
+                self._prefill.release()
             yield Running(self, prompt_tokens, cached_tokens, output_tokens)
         finally:
             self._blocks_in_use -= blocks
             self.running -= 1
             self._slots.release()
+
+    async def _scheduled(self) -> None:
+        """Wait for a place in the batch, and for the prompts before this one: until then a request is waiting."""
+        self.waiting += 1
+        try:
+            await self._slots.acquire()
+            try:
+                await self._prefill.acquire()
+            except BaseException:
+                self._slots.release()
+                raise
+        finally:
+            self.waiting -= 1
 
     async def decode(self, output_tokens: int) -> AsyncIterator[int]:
         """Yield the number of each output token as it comes; the first one is there when the prompt is computed."""
@@ -110,11 +122,10 @@ class Engine:
     async def _compute_prompt(self, prompt: bytes) -> tuple[int, int]:
         tokens = math.ceil(len(prompt) / BYTES_PER_TOKEN)
         chain = block_chain(prompt, self.settings.block_size_tokens * BYTES_PER_TOKEN)
-        async with self._prefill:
-            # At least one token is always computed, as in real engines: something has to give the first output.
-            cached = min(self._cache.match(chain) * self.settings.block_size_tokens, max(0, tokens - 1))
-            await asyncio.sleep((tokens - cached) / self.settings.prefill_tokens_per_second)
-            self._cache.insert(chain)
+        # At least one token is always computed, as in real engines: something has to give the first output.
+        cached = min(self._cache.match(chain) * self.settings.block_size_tokens, max(0, tokens - 1))
+        await asyncio.sleep((tokens - cached) / self.settings.prefill_tokens_per_second)
+        self._cache.insert(chain)
         self.counters.prompt_tokens += tokens
         self.counters.cached_tokens += cached
         return tokens, cached

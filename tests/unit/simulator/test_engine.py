@@ -55,7 +55,9 @@ def test_shared_beginning_is_cached_in_whole_blocks() -> None:
     assert virtual_time.run(main()) == 52
 
 
-def test_requests_beyond_the_batch_wait_in_order() -> None:
+def test_requests_wait_in_order_for_the_prompts_before_them_and_for_a_place_in_the_batch() -> None:
+    """The first is computed until 1.0 s, the second until 2.0 s; a place is free again when the first ends at 1.4 s."""
+
     async def main() -> tuple[list[tuple[int, int]], list[float]]:
         engine = Engine(SETTINGS)
         seen: list[tuple[int, int]] = []
@@ -67,7 +69,7 @@ def test_requests_beyond_the_batch_wait_in_order() -> None:
         return seen, [run.result()[0] for run in runs]
 
     seen, first_tokens = virtual_time.run(main())
-    assert seen == [(2, 1), (2, 1), (2, 0)]
+    assert seen == [(1, 2), (2, 1), (2, 0)]
     assert first_tokens == pytest.approx([1.0, 2.0, 3.0])
 
 

@@ -1,0 +1,173 @@
+"""One replay: the picker's own scheduling and load bookkeeping against simulated engines, in virtual time."""
+
+import asyncio
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import looptime
+from prometheus_client import CollectorRegistry
+from routing.trace import TracedRequest, Traffic, load
+
+from epp.assembly import Surroundings, assemble_text
+from epp.datalayer import Datastore
+from epp.observability import Metrics
+from epp.plugin import Endpoint, EndpointSpec, InferenceRequest, Load, ParsedBody, PrefixMatches
+from epp.plugin.testing import make_context
+from epp.simulator import Engine, EngineSettings
+
+ENDPOINTS = 8
+BLOCK_TOKENS = 512
+BLOCK_BYTES = 64
+SCALE = BLOCK_TOKENS * 4 // BLOCK_BYTES
+"""Prompts are made of 64 bytes for each block of 512 tokens; engines are slowed down by the same factor."""
+ENGINE = EngineSettings(
+    prefill_tokens_per_second=15_928 / SCALE,
+    max_running=10_000,
+    block_size_tokens=BLOCK_TOKENS // SCALE,
+    block_count=3_000,
+)
+DECODE_S = 0.02
+"""Time for each output token."""
+
+_PREFIX = (
+    "{type: approx-prefix-cache-producer, parameters: {blockSizeTokens: 16, lruCapacityPerServer: 3000, "
+    "maxPrefixTokensToMatch: 1000000}}"
+)
+
+
+def _config(*plugins: tuple[str, str, float]) -> str:
+    """Return a configuration with one profile of scorers: type, parameters, weight."""
+    declared = ", ".join(f"{{type: {kind}, parameters: {parameters}}}" for kind, parameters, _ in plugins)
+    weighted = ", ".join(f"{{pluginRef: {kind}, weight: {weight}}}" for kind, _, weight in plugins if weight)
+    return (
+        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
+        f"plugins: [{_PREFIX}, {declared}], schedulingProfiles: [{{name: default, plugins: [{weighted}]}}]}}"
+    )
+
+
+def _two_two_three(parameters: str) -> str:
+    return _config(
+        ("queue-scorer", parameters, 2),
+        ("kv-cache-utilization-scorer", parameters, 2),
+        ("prefix-cache-scorer", "{}", 3),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What decides, and how often engines are asked for their load. No configuration: one after the other."""
+
+    name: str
+    config: str | None
+    scrape_s: float
+
+
+POLICIES = (
+    Policy("round robin", None, 1.0),
+    Policy("random", _config(("random-picker", "{}", 1)), 1.0),
+    Policy("least waiting, raw, 50 ms", _config(("queue-scorer", "{raw: true}", 1)), 0.05),
+    Policy("2/2/3, raw, 50 ms", _two_two_three("{raw: true}"), 0.05),
+    Policy("2/2/3, raw, 1 s", _two_two_three("{raw: true}"), 1.0),
+    Policy("2/2/3, default, 1 s", _two_two_three("{}"), 1.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What clients and caches saw; times in seconds."""
+
+    hit_ratio: float
+    p50_s: float
+    p90_s: float
+    p99_s: float
+
+
+def replay(directory: Path, traffic: Traffic, policy: Policy, seed: int) -> Outcome:
+    """Run one trace under one policy."""
+    requests = load(directory, traffic, seed)
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0, end=1e9)) as runner:
+        return runner.run(_Replay(policy, seed).run(requests))
+
+
+class _Replay:
+    def __init__(self, policy: Policy, seed: int) -> None:
+        self._policy = policy
+        self._random = random.Random(seed)  # noqa: S311 - ties and jitter, not secrets
+        clock: Callable[[], float] = asyncio.get_event_loop().time
+        metrics, log = Metrics(CollectorRegistry()), make_context().log
+        around = Surroundings(metrics=metrics, log=log, random=self._random, clock=clock)
+        self._assembly = assemble_text(policy.config, around)
+        self._store = Datastore(clock=clock, log=log, on_removed=lambda _: None)
+        self._store.replace([EndpointSpec(name=f"e{i}", address="10.0.0.1", port=8000 + i) for i in range(ENDPOINTS)])
+        self._engines = {endpoint: Engine(ENGINE) for endpoint in self._store.endpoints()}
+        self._next = 0
+        self._first_token_s: list[float] = []
+
+    async def run(self, requests: Sequence[TracedRequest]) -> Outcome:
+        """Return what came out, when the last request has ended."""
+        async with asyncio.TaskGroup() as scrapes:
+            following = scrapes.create_task(self._follow())
+            async with asyncio.TaskGroup() as group:
+                for request in requests:
+                    await asyncio.sleep(max(0.0, request.arrives_s - asyncio.get_running_loop().time()))
+                    group.create_task(self._serve(request))
+            following.cancel()
+        counters = [engine.counters for engine in self._engines.values()]
+        cuts = statistics.quantiles(self._first_token_s, n=100)
+        hit_ratio = sum(one.cached_tokens for one in counters) / sum(one.prompt_tokens for one in counters)
+        return Outcome(hit_ratio, cuts[49], cuts[89], cuts[98])
+
+    async def _follow(self) -> None:
+        """Scrape every engine again and again."""
+        while True:
+            for endpoint, engine in self._engines.items():
+                self._store.asked(endpoint)
+                self._store.scraped(endpoint, _page(engine))
+            await asyncio.sleep(self._policy.scrape_s * self._random.uniform(0.9, 1.1))
+
+    async def _serve(self, traced: TracedRequest) -> None:
+        arrived_s = asyncio.get_running_loop().time()
+        prompt = _prompt(traced)
+        request = InferenceRequest(
+            request_id="", head={}, parsed=ParsedBody(model="m", prompts=(prompt,)), body_bytes=len(prompt)
+        )
+        endpoint = await self._pick(request)
+        matches = request.attribute(PrefixMatches)
+        cached_ratio = matches.ratio(endpoint) if matches is not None else 0.0
+        in_flight = self._store.routed(endpoint, round(traced.input_tokens * (1 - cached_ratio)))
+        async with self._engines[endpoint].admitted(prompt, traced.output_tokens // SCALE):
+            self._first_token_s.append(asyncio.get_running_loop().time() - arrived_s)
+            in_flight.started()
+            await asyncio.sleep(traced.output_tokens * DECODE_S)
+        in_flight.ended()
+
+    async def _pick(self, request: InferenceRequest) -> Endpoint:
+        pool = self._store.endpoints()
+        if self._policy.config is None:
+            self._next += 1
+            return pool[self._next % len(pool)]
+        for producer in self._assembly.producers:
+            await producer.produce(request, pool)
+        decision = self._assembly.scheduler.schedule(request, pool)
+        self._assembly.observers.on_routed(request, decision)
+        return decision.primary
+
+
+def _page(engine: Engine) -> Load:
+    """Return what an engine's metrics page says now."""
+    return Load(
+        waiting=engine.waiting,
+        running=engine.running,
+        kv_cache_ratio=engine.kv_cache_ratio,
+        block_size_tokens=BLOCK_TOKENS,
+        block_count=ENGINE.block_count,
+    )
+
+
+def _prompt(traced: TracedRequest) -> bytes:
+    """Return a prompt that begins like others with the same blocks, of a length that stands for its tokens."""
+    content = b"".join(block.to_bytes(8, "little", signed=True) * (BLOCK_BYTES // 8) for block in traced.blocks)
+    return content[: max(1, traced.input_tokens * 4 // SCALE)]
