@@ -9,10 +9,7 @@ from epp.director.rewrite import ModelNameRestorer
 from epp.director.usage import UsageReader
 from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedObserver
-from epp.plugin import Decision, Endpoint, InferenceRequest, PrefixMatches, Response
-
-BYTES_PER_TOKEN = 4
-"""Of English text under common tokenizers."""
+from epp.plugin import Decision, Endpoint, InferenceRequest, Response
 
 
 class InFlightEntry(Protocol):
@@ -62,7 +59,7 @@ class RoutedRequest:
         self.response = Response()
         self._reporting = reporting
         self._routed_at = reporting.clock()
-        self._in_flight = reporting.take(decision.primary, uncached_tokens(request, decision.primary))
+        self._in_flight = reporting.take(decision.primary, request.uncached_tokens(decision.primary))
         self._is_parsed = is_parsed
         self._usage: UsageReader | None = None
         self._restorer: ModelNameRestorer | None = None
@@ -143,13 +140,6 @@ class RoutedRequest:
 
     def _elapsed_s(self) -> float:
         return self._reporting.clock() - self._routed_at
-
-
-def uncached_tokens(request: InferenceRequest, endpoint: Endpoint) -> int:
-    """Return how many of a request's prompt tokens an endpoint is expected to compute; about four bytes are a token."""
-    matches = request.attribute(PrefixMatches)
-    cached_ratio = matches.ratio(endpoint) if matches is not None else 0.0
-    return round(sum(map(len, request.prompts)) / BYTES_PER_TOKEN * (1 - cached_ratio))
 
 
 def _status(head: Mapping[str, str]) -> int | None:

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+from epp.plugin.attributes import PrefixMatches
+from epp.plugin.endpoint import Endpoint
+
 A = TypeVar("A")
+
+BYTES_PER_TOKEN = 4
+"""Of English text under common tokenizers; token ids have as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +39,7 @@ class InferenceRequest:
     ``head`` has lower-case header names. ``model`` is what the endpoint will be asked for, ``client_model`` what the
     client asked for: they differ when the model is rewritten. ``objective`` and ``fairness_id`` are what its headers
     say, empty when they say nothing. The models and ``prompts`` are empty for a request without a
-    body, or one whose path no parser claims.
+    body, or one whose path no parser claims. ``prompt_tokens`` is an estimate.
     """
 
     __slots__ = (
@@ -47,6 +53,7 @@ class InferenceRequest:
         "max_output_tokens",
         "model",
         "objective",
+        "prompt_tokens",
         "prompts",
         "stream",
     )
@@ -73,6 +80,7 @@ class InferenceRequest:
         self.max_output_tokens = parsed.max_output_tokens
         self.cache_salt = parsed.cache_salt
         self.prompts: Sequence[bytes] = parsed.prompts
+        self.prompt_tokens = sum(map(len, parsed.prompts)) // BYTES_PER_TOKEN
         self._attributes: dict[type, object] = {}
 
     def attach(self, attribute: object) -> None:
@@ -82,6 +90,11 @@ class InferenceRequest:
     def attribute(self, kind: type[A]) -> A | None:
         """Return the attached value of this type, or ``None`` when no producer attached one."""
         return cast("A | None", self._attributes.get(kind))
+
+    def uncached_tokens(self, endpoint: Endpoint) -> int:
+        """Return how many of the prompt's tokens an endpoint has to compute; all, when nobody has matched the prompt."""
+        matches = self.attribute(PrefixMatches)
+        return self.prompt_tokens if matches is None else round(self.prompt_tokens * (1 - matches.ratio(endpoint)))
 
     def forget_prompts(self) -> None:
         """Let the prompts go: the request is routed, and its answer can take minutes."""

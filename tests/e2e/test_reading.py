@@ -129,6 +129,7 @@ async def test_chunked_request_without_a_length_is_rewritten_too(world: PickerWo
 async def test_nothing_failed_and_nothing_is_left(shared: PickerWorld) -> None:
     """Stands last."""
     await shared.picker.wait_for_metric("epp_streams_open", 0)
+    await shared.picker.wait_for_metric("epp_endpoint_requests_in_flight", 0)
     names: Sequence[str] = ("epp_session_errors_total", "epp_plugin_errors_total", "epp_requests_in_flight")
     for name in names:
         assert await shared.picker.metric(name) == 0, name

@@ -1,0 +1,20 @@
+"""``running-requests-size-scorer``: the smallest running batch is best."""
+
+from collections.abc import Sequence
+
+from epp.plugin import Endpoint, InferenceRequest
+from epp_plugins.scorers.load_choice import LoadParams, rate_lowest_best
+
+
+class RunningRequestsSizeScorer:
+    """Rates by running requests, relative to the other candidates.
+
+    Running are this picker's own requests after their first byte, and what the last metrics page shows beside them.
+    """
+
+    def __init__(self, params: LoadParams) -> None:
+        self._loads = params.loads
+
+    def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
+        """Return 0..1 for each candidate."""
+        return rate_lowest_best([load.running for load in self._loads(candidates)])
