@@ -140,7 +140,7 @@ class _Replay:
         in_flight = self._store.routed(endpoint, round(traced.input_tokens * (1 - cached_ratio)))
         async with self._engines[endpoint].admitted(prompt, traced.output_tokens // SCALE):
             self._first_token_s.append(asyncio.get_running_loop().time() - arrived_s)
-            in_flight.started()
+            in_flight.started(200)
             await asyncio.sleep(traced.output_tokens * DECODE_S)
         in_flight.ended()
 

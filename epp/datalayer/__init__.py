@@ -3,7 +3,7 @@
 A source (`static`, or a discovery plugin such as `file_discovery`) says who is in the pool; `datastore` keeps them;
 `scraper` fetches each endpoint's metrics page about once a second, `exposition` finds the few numbers that matter in
 it, and `mapping` has the names under which engines export them. `load_book` corrects what the last page said by what
-the picker itself has sent since.
+the picker itself has sent since, and `ejection` avoids endpoints whose answers fail.
 """
 
 from epp.datalayer.datastore import Datastore

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from epp.datalayer.ejection import Ejection
 from epp.datalayer.load_book import InFlightRequest, LoadBook
 from epp.plugin import Endpoint, EndpointSpec, Load
 
@@ -129,7 +130,8 @@ class Datastore:
 
     def _new_entry(self, spec: EndpointSpec) -> _Entry:
         endpoint = Endpoint(spec)
-        return _Entry(endpoint, LoadBook(endpoint, self._clock))
+        ejection = Ejection(endpoint, clock=self._clock, log=self._log)
+        return _Entry(endpoint, LoadBook(endpoint, self._clock, on_answer=ejection.answered))
 
     def _entry(self, endpoint: Endpoint) -> _Entry | None:
         """Return the entry of this very endpoint; ``None`` when it has left, even if its name came back."""

@@ -29,16 +29,20 @@ class _State(enum.Enum):
 class InFlightRequest:
     """One request on its way to an endpoint; its events may come in any order and number, and count once."""
 
-    __slots__ = ("_book", "routed_at_s", "state", "uncached_tokens")
+    __slots__ = ("_answered", "_book", "routed_at_s", "state", "uncached_tokens")
 
-    def __init__(self, book: "LoadBook", routed_at_s: float, uncached_tokens: int) -> None:
+    def __init__(
+        self, book: "LoadBook", routed_at_s: float, uncached_tokens: int, answered: Callable[[int | None], None]
+    ) -> None:
         self._book = book
+        self._answered = answered
         self.routed_at_s = routed_at_s
         self.uncached_tokens = uncached_tokens
         self.state = _State.UNSTARTED
 
-    def started(self) -> None:
-        """Take note of the first byte of its answer."""
+    def started(self, status: int | None) -> None:
+        """Take note of the first byte of its answer, and its HTTP status."""
+        self._answered(status)
         if self.state is _State.UNSTARTED:
             self._book.move(self, _State.STARTED)
 
@@ -57,9 +61,16 @@ class InFlightRequest:
 class LoadBook:
     """Keeps `Endpoint.load` and `Endpoint.in_flight` true. Synchronous: a reader never sees half a change."""
 
-    def __init__(self, endpoint: Endpoint, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Callable[[], float],
+        *,
+        on_answer: Callable[[int | None], None] = lambda _status: None,
+    ) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._on_answer = on_answer
         self._in_flight: OrderedDict[InFlightRequest, None] = OrderedDict()
         self._counts = dict.fromkeys(_State, 0)
         self._tokens = 0
@@ -73,7 +84,7 @@ class LoadBook:
 
     def routed(self, uncached_tokens: int) -> InFlightRequest:
         """Take note of a request that was decided to go here."""
-        request = InFlightRequest(self, self._clock(), uncached_tokens)
+        request = InFlightRequest(self, self._clock(), uncached_tokens, self._on_answer)
         self._in_flight[request] = None
         self._counts[_State.UNSTARTED] += 1
         self._tokens += uncached_tokens

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from epp.plugin import DropReason, Endpoint, Rejection
 
 
-def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None) -> list[Endpoint]:
+def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None, now_s: float) -> list[Endpoint]:
     """Return the ready endpoints, only those of the gateway's subset hint (``ip:port``) where there is one.
 
-    Raises `Rejection` (503) when none is left, saying whether the pool is empty, not ready, or outside the hint.
+    Those that are avoided because they fail are left out, unless no other is left. Raises `Rejection` (503) when none is
+    left at all, saying whether the pool is empty, not ready, or outside the hint.
     """
     ready = [endpoint for endpoint in pool if endpoint.ready]
     if not ready:
         what = f"none of the pool's {len(pool)} endpoints is ready" if pool else "the pool has no endpoints"
         raise Rejection(DropReason.NO_ENDPOINTS, f"{what}; retry later")
     if subset is None:
-        return ready
+        return _without_avoided(ready, now_s)
     allowed = set(subset)
     candidates = [endpoint for endpoint in ready if endpoint.host_port in allowed]
     if not candidates:
@@ -23,4 +24,8 @@ def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None) -> l
             DropReason.NO_ENDPOINTS,
             f"none of the {len(ready)} ready endpoints is in the gateway's subset of {len(allowed)}",
         )
-    return candidates
+    return _without_avoided(candidates, now_s)
+
+
+def _without_avoided(candidates: list[Endpoint], now_s: float) -> list[Endpoint]:
+    return [endpoint for endpoint in candidates if endpoint.avoided_until_s <= now_s] or candidates

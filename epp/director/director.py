@@ -86,9 +86,12 @@ class Director:
     def any_endpoint(self, subset: Sequence[str] | None) -> Endpoint | None:
         """Return some endpoint that a request could go to, for a gateway that cannot wait for a decision."""
         try:
-            return self._random.choice(list_candidates(self._pool(), subset))
+            return self._random.choice(self._candidates(subset))
         except Rejection:
             return None
+
+    def _candidates(self, subset: Sequence[str] | None) -> Sequence[Endpoint]:
+        return list_candidates(self._pool(), subset, self._reporting.clock())
 
     def reject(self, arrived: ArrivedRequest, rejection: Rejection) -> None:
         """Count and log a request that was refused before it was complete."""
@@ -114,8 +117,8 @@ class Director:
     async def _decide(self, request: InferenceRequest, subset: Sequence[str] | None) -> Decision:
         """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
         for producer in self._producers:
-            await producer.produce(request, list_candidates(self._pool(), subset))
-        return self._scheduler.schedule(request, list_candidates(self._pool(), subset))
+            await producer.produce(request, self._candidates(subset))
+        return self._scheduler.schedule(request, self._candidates(subset))
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status

@@ -15,8 +15,8 @@ from epp.plugin import Decision, Endpoint, InferenceRequest, Response
 class InFlightEntry(Protocol):
     """A request in the books of its endpoint; each event counts once, however often it is told."""
 
-    def started(self) -> None:
-        """Take note of the first byte of its answer."""
+    def started(self, status: int | None) -> None:
+        """Take note of the first byte of its answer, and its HTTP status."""
         ...
 
     def ended(self) -> None:
@@ -77,7 +77,7 @@ class RoutedRequest:
         response = self.response
         response.head, response.served_by = head, served_by
         response.status = _status(head)
-        self._in_flight.started()
+        self._in_flight.started(response.status)
         self._note_byte()
         if response.is_error:
             self._reporting.metrics.endpoint_answered_error(self._endpoint, response.status or 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from epp.plugin import Endpoint, Response
@@ -199,10 +199,14 @@ def _loads(pool: Iterable[Endpoint]) -> Iterator[Metric]:
     corrections = GaugeMetricFamily(
         "epp_endpoint_waiting_correction", "Waiting requests as rated, minus those on the page.", labels=["endpoint"]
     )
+    ejections = CounterMetricFamily(
+        "epp_endpoint_ejections", "Times that an endpoint was avoided for its failed answers.", labels=["endpoint"]
+    )
     for endpoint in pool:
         requests.add_metric([endpoint.key], endpoint.in_flight.requests)
         unstarted.add_metric([endpoint.key], endpoint.in_flight.unstarted)
         tokens.add_metric([endpoint.key], endpoint.in_flight.uncached_tokens)
         if endpoint.load.waiting is not None and endpoint.scraped.waiting is not None:
             corrections.add_metric([endpoint.key], endpoint.load.waiting - endpoint.scraped.waiting)
-    yield from (requests, unstarted, tokens, corrections)
+        ejections.add_metric([endpoint.key], endpoint.ejections)
+    yield from (requests, unstarted, tokens, corrections, ejections)

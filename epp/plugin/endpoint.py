@@ -63,7 +63,18 @@ class Endpoint:
     Compared and hashed by identity: an endpoint that left and came back under the same name is another one.
     """
 
-    __slots__ = ("has_left", "host_port", "in_flight", "key", "load", "ready", "scraped", "spec")
+    __slots__ = (
+        "avoided_until_s",
+        "ejections",
+        "has_left",
+        "host_port",
+        "in_flight",
+        "key",
+        "load",
+        "ready",
+        "scraped",
+        "spec",
+    )
 
     def __init__(self, spec: EndpointSpec, *, load: Load = UNKNOWN_LOAD, ready: bool = False) -> None:
         self.spec = spec
@@ -74,6 +85,8 @@ class Endpoint:
         self.in_flight = NOTHING_IN_FLIGHT
         self.ready = ready
         self.has_left = False
+        self.avoided_until_s = 0.0
+        self.ejections = 0
 
     @property
     def name(self) -> str:

@@ -92,7 +92,7 @@ class InferenceRequest:
         return cast("A | None", self._attributes.get(kind))
 
     def uncached_tokens(self, endpoint: Endpoint) -> int:
-        """Return how many of the prompt's tokens an endpoint has to compute; all, when nobody has matched the prompt."""
+        """Return how many of the prompt's tokens an endpoint has to compute; all when nobody has matched the prompt."""
         matches = self.attribute(PrefixMatches)
         return self.prompt_tokens if matches is None else round(self.prompt_tokens * (1 - matches.ratio(endpoint)))
 

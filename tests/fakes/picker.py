@@ -16,7 +16,7 @@ from epp.registry import Registry
 class NotCounted:
     """A request that nobody counts."""
 
-    def started(self) -> None:
+    def started(self, status: int | None) -> None:
         """Forget it."""
 
     def ended(self) -> None:

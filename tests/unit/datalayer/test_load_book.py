@@ -48,7 +48,7 @@ def test_request_counts_from_its_decision_on() -> None:
 def test_first_byte_moves_a_request_from_waiting_to_running() -> None:
     desk = Desk()
     desk.page()
-    desk.book.routed(100).started()
+    desk.book.routed(100).started(200)
     assert desk.load == (0, 1)
     assert desk.endpoint.in_flight == InFlight(requests=1)
 
@@ -58,7 +58,7 @@ def test_own_requests_on_the_page_are_not_counted_twice() -> None:
     desk.page()
     for _ in range(4):
         desk.book.routed(10)
-    desk.book.routed(10).started()
+    desk.book.routed(10).started(200)
     desk.page(waiting=3, running=2)
     assert desk.load == (4, 1)
 
@@ -75,7 +75,7 @@ def test_traffic_of_others_is_added_as_the_page_shows_it() -> None:
 def test_request_that_ends_is_gone_before_the_next_page() -> None:
     desk = Desk()
     request = desk.book.routed(10)
-    request.started()
+    request.started(200)
     desk.page(running=1)
     request.ended()
     assert desk.load == (0, 0)
@@ -84,7 +84,7 @@ def test_request_that_ends_is_gone_before_the_next_page() -> None:
 def test_request_that_ended_while_the_page_was_on_its_way_is_not_taken_for_one_of_others() -> None:
     desk = Desk()
     request = desk.book.routed(10)
-    request.started()
+    request.started(200)
     desk.now_s += 1
     desk.book.asked()
     request.ended()
@@ -116,7 +116,7 @@ def test_request_that_no_page_will_ever_show_fades() -> None:
 def test_request_whose_end_is_never_reported_is_let_go() -> None:
     desk = Desk()
     request = desk.book.routed(10)
-    request.started()
+    request.started(200)
     desk.page(running=1, after_s=REAP_S + 1)
     assert desk.endpoint.in_flight.requests == 0
     request.ended()
@@ -183,7 +183,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), event=st.sampled_from(["started", "ended"]))
     def event(self, data: st.DataObject, event: str) -> None:
         one = data.draw(st.sampled_from(self.live + self.gone))
-        getattr(one.request, event)()
+        one.request.started(200) if event == "started" else one.request.ended()
         one.events.append(event)
         if one in self.live and event == "ended" and one.is_started:
             self.live.remove(one)
