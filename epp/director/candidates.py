@@ -8,8 +8,8 @@ from epp.plugin import DropReason, Endpoint, Rejection
 def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None, now_s: float) -> list[Endpoint]:
     """Return the ready endpoints, only those of the gateway's subset hint (``ip:port``) where there is one.
 
-    Those that are avoided because they fail are left out, unless no other is left. Raises `Rejection` (503) when none is
-    left at all, saying whether the pool is empty, not ready, or outside the hint.
+    Those that are avoided because they fail are left out, unless no other is left. Raises `Rejection` (503) when none
+    is left at all, saying whether the pool is empty, not ready, or outside the hint.
     """
     ready = [endpoint for endpoint in pool if endpoint.ready]
     if not ready:
