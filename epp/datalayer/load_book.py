@@ -6,7 +6,7 @@ directly. So the load now is the own requests as they are, plus the other traffi
 """
 
 import enum
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from epp.plugin import Endpoint, InFlight, Load
@@ -29,7 +29,7 @@ class _State(enum.Enum):
 class InFlightRequest:
     """One request on its way to an endpoint; its events may come in any order and number, and count once."""
 
-    __slots__ = ("_answered", "_book", "routed_at_s", "state", "uncached_tokens")
+    __slots__ = ("_answered", "_book", "is_on_page", "routed_at_s", "state", "uncached_tokens")
 
     def __init__(
         self, book: "LoadBook", routed_at_s: float, uncached_tokens: int, answered: Callable[[int | None], None]
@@ -38,6 +38,7 @@ class InFlightRequest:
         self._answered = answered
         self.routed_at_s = routed_at_s
         self.uncached_tokens = uncached_tokens
+        self.is_on_page = False
         self.state = _State.UNSTARTED
 
     def started(self, status: int | None) -> None:
@@ -74,8 +75,8 @@ class LoadBook:
         self._in_flight: OrderedDict[InFlightRequest, None] = OrderedDict()
         self._counts = dict.fromkeys(_State, 0)
         self._tokens = 0
-        self._sent_since: deque[InFlightRequest] = deque()
-        """Requests that the last page cannot have shown, oldest first."""
+        self._tokens_since_page = 0
+        """Uncached tokens of requests that the last page cannot have shown."""
         self._scraped = Load()
         self._other_waiting = 0
         self._other_running = 0
@@ -88,7 +89,7 @@ class LoadBook:
         self._in_flight[request] = None
         self._counts[_State.UNSTARTED] += 1
         self._tokens += uncached_tokens
-        self._sent_since.append(request)
+        self._tokens_since_page += uncached_tokens
         self._publish()
         return request
 
@@ -101,6 +102,7 @@ class LoadBook:
         request.state = state
         if state is _State.GONE:
             del self._in_flight[request]
+            self._note_on_page(request)
         self._publish()
 
     def asked(self) -> None:
@@ -112,8 +114,10 @@ class LoadBook:
         """Take note of what the page says that was asked for last."""
         self._scraped = load
         own = max(self._own_when_asked - self._forget_shown(), len(self._in_flight))
-        while self._sent_since and self._sent_since[0].routed_at_s <= self._asked_at_s:
-            self._sent_since.popleft()
+        for request in self._in_flight:
+            if request.routed_at_s > self._asked_at_s:
+                break
+            self._note_on_page(request)
         waiting, running = load.waiting or 0, load.running or 0
         shown = waiting + running
         other = max(0, shown - own)
@@ -143,6 +147,12 @@ class LoadBook:
                 self.move(request, _State.GONE)
         return before - len(self._in_flight)
 
+    def _note_on_page(self, request: InFlightRequest) -> None:
+        """Take note that a request's prompt is on the page, or over, and is not to be added to it."""
+        if not request.is_on_page:
+            request.is_on_page = True
+            self._tokens_since_page -= request.uncached_tokens
+
     def _publish(self) -> None:
         endpoint, scraped = self._endpoint, self._scraped
         unstarted = self._counts[_State.UNSTARTED] + self._counts[_State.UNSEEN]
@@ -162,5 +172,5 @@ class LoadBook:
         scraped = self._scraped
         if scraped.kv_cache_ratio is None or not scraped.block_size_tokens or not scraped.block_count:
             return scraped.kv_cache_ratio
-        sent = sum(request.uncached_tokens for request in self._sent_since if request.state is not _State.GONE)
-        return min(1.0, scraped.kv_cache_ratio + sent / (scraped.block_size_tokens * scraped.block_count))
+        capacity_tokens = scraped.block_size_tokens * scraped.block_count
+        return min(1.0, scraped.kv_cache_ratio + self._tokens_since_page / capacity_tokens)

@@ -30,7 +30,8 @@ class Session:
     @property
     def is_collecting(self) -> bool:
         """Tell whether the request is still to come, or a part of it."""
-        return self._request.phase in {Phase.HEAD, Phase.BODY} and not self._response.has_begun
+        phase = self._request.phase
+        return (phase is Phase.HEAD or phase is Phase.BODY) and not self._response.has_begun
 
     @property
     def may_be_waiting(self) -> bool:

@@ -1,5 +1,6 @@
 """One endpoint's load between two scrapes."""
 
+import gc
 from dataclasses import dataclass, field
 
 import pytest
@@ -141,6 +142,18 @@ def test_prompts_that_were_sent_since_the_page_fill_the_cache() -> None:
     assert desk.endpoint.load.kv_cache_ratio == 1.0
     desk.page(kv_cache_ratio=0.6, block_size_tokens=16, block_count=1000)
     assert desk.endpoint.load.kv_cache_ratio == 0.6
+
+
+def test_endpoint_without_a_page_keeps_nothing_of_requests_that_are_over() -> None:
+    desk = Desk()
+    for _ in range(100):
+        request = desk.book.routed(10)
+        request.started(200)
+        request.ended()
+    desk.book.unknown()
+    del request
+    gc.collect()
+    assert not [one for one in gc.get_objects() if isinstance(one, InFlightRequest) and one._book is desk.book]
 
 
 def test_page_as_it_was_can_be_had_too() -> None:
