@@ -86,6 +86,10 @@ e2e-vllm: $(VENV)/.demo  ## Check prefix routing against two real vLLM servers o
 bench-footprint: $(VENV)/.demo  ## Measure memory at rest and the time from start to ready
 	$(BIN)/python bench/footprint.py
 
+.PHONY: bench-scraping
+bench-scraping: $(VENV)/.demo  ## Measure what scraping 100 endpoints costs at rest
+	$(BIN)/python bench/scraping.py
+
 .PHONY: bench-micro
 bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 	$(BIN)/python bench/micro/exposition.py

@@ -16,6 +16,7 @@ from epp import __version__
 from epp.admin import Admin
 from epp.assembly import Assembly, Surroundings, assemble_text
 from epp.datalayer import Datastore, Scraper
+from epp.datalayer.load_book import HALF_LIFE_S
 from epp.datalayer.static import parse_endpoints
 from epp.director import Director, Reporting
 from epp.director.parsing import ParserTable
@@ -35,6 +36,8 @@ MESSAGE_OVERHEAD_BYTES = 1024 * 1024
 """What one ext_proc message may have beside a whole request body: headers, metadata, attributes."""
 ENDING_S = 1.0
 """How long streams that are ended at the end of a drain may take for it."""
+PAGES_IN_HALF_LIFE = 2
+"""A metrics page counts half when two newer ones did not come."""
 FIRST_ROUND_S = 1.5
 """How long readiness waits for the first scrape of every endpoint: one that hangs must not keep the rest waiting."""
 
@@ -66,15 +69,24 @@ class Service:
         self._assembly = _assemble(settings, surroundings)
         self._specs = _static_endpoints(settings, self._assembly.discovery)
         self._pool_known = asyncio.Event()
-        self._datastore = Datastore(clock=time.monotonic, log=log, on_removed=self._forget)
+        source = self._assembly.source
+        interval_s = settings.refresh_metrics_interval if source.interval_s is None else source.interval_s
+        self._datastore = Datastore(
+            clock=time.monotonic,
+            log=log,
+            on_removed=self._forget,
+            half_life_s=max(HALF_LIFE_S, PAGES_IN_HALF_LIFE * interval_s),
+        )
         self._scraper = Scraper(
             self._datastore,
-            interval_s=settings.refresh_metrics_interval,
+            source=source,
+            extractor=self._assembly.extractor,
+            interval_s=interval_s,
             metrics=self._metrics,
             rng=self._random,
             log=log,
         )
-        self._metrics.watch_pool(self._datastore.endpoints, self._datastore.scrape_age_s)
+        self._metrics.watch_pool(self._datastore)
         self._health = Health()
         self._ext_proc = ExtProcService(self._make_director(), limits=_limits(settings), metrics=self._metrics, log=log)
         self._credentials = server_credentials(settings.cert_path) if settings.secure_serving else None

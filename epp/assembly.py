@@ -13,10 +13,17 @@ from prometheus_client.metrics import MetricWrapperBase
 from structlog.typing import FilteringBoundLogger
 
 from epp.config import DEFAULT_CONFIG, EndpointPickerConfig, ProfilePluginSpec, ProfileSpec, check, read_config
-from epp.config.defaults import DEFAULT_PARSERS, DEFAULT_PICKER, DEFAULT_PROFILE_HANDLER
+from epp.config.defaults import (
+    DEFAULT_DATA_SOURCE,
+    DEFAULT_EXTRACTOR,
+    DEFAULT_PARSERS,
+    DEFAULT_PICKER,
+    DEFAULT_PROFILE_HANDLER,
+)
 from epp.observability import Guard, Metrics
 from epp.observability.lifecycle_guards import GuardedDiscovery, GuardedObserver, GuardedParser, GuardedProducer
 from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
+from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
 from epp.registry import Registry
 from epp.scheduling import Profile, Scheduler, WeightedScorer
@@ -38,6 +45,8 @@ class Assembly:
     producers: Sequence[GuardedProducer]
     observers: GuardedObserver
     discovery: GuardedDiscovery | None
+    source: GuardedDataSource
+    extractor: GuardedExtractor
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class _Assembler:
         handler = self._profile_handler()
         parsers = self._parsers()
         discovery = self._discovery()
+        source, extractor = self._load_source()
         default_picker = self._workshop.first_or_default(Role.PICKER, DEFAULT_PICKER)
         self._workshop.build_missing_producers()
         profiles = [
@@ -117,6 +127,8 @@ class _Assembler:
                 removed=[(guard(name), plugins[name]) for name in named(Role.ENDPOINT_REMOVED_OBSERVER)],
             ),
             discovery=GuardedDiscovery(guard(discovery), plugins[discovery]) if discovery else None,
+            source=GuardedDataSource(guard(source), plugins[source]),
+            extractor=GuardedExtractor(guard(extractor), plugins[extractor]),
         )
 
     def _context(self, name: str) -> PluginContext:
@@ -165,6 +177,28 @@ class _Assembler:
             return None
         self._require_role(ref.plugin_ref, Role.DISCOVERY, "dataLayer.discovery")
         return ref.plugin_ref
+
+    def _load_source(self) -> tuple[str, str]:
+        """Return the names of the data source and of the extractor that reads its pages."""
+        sources = self._config.data_layer.sources
+        if len(sources) > 1:
+            self._note("dataLayer.sources", f"one source of load is needed, not {len(sources)}")
+        elif not sources and not self._config.data_layer.inject_defaults:
+            message = "is needed where injectDefaults is false: nothing would tell which endpoints are ready"
+            self._note("dataLayer.sources", message)
+        for i, spec in enumerate(sources):
+            path = f"dataLayer.sources[{i}]"
+            self._require_role(spec.plugin_ref, Role.DATA_SOURCE, path)
+            if len(spec.extractors) != 1:
+                self._note(f"{path}.extractors", f"one extractor is needed, not {len(spec.extractors)}")
+            for j, ref in enumerate(spec.extractors):
+                self._require_role(ref.plugin_ref, Role.EXTRACTOR, f"{path}.extractors[{j}]")
+        if sources and sources[0].extractors:
+            return sources[0].plugin_ref, sources[0].extractors[0].plugin_ref
+        first_or_default = self._workshop.first_or_default
+        return first_or_default(Role.DATA_SOURCE, DEFAULT_DATA_SOURCE), first_or_default(
+            Role.EXTRACTOR, DEFAULT_EXTRACTOR
+        )
 
     def _require_role(self, name: str, role: Role, path: str) -> None:
         if self._workshop.is_built(name) and not self._workshop.has_role(name, role):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from epp.datalayer.exposition import read_load
-from epp.datalayer.mapping import VLLM
+from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
+from epp.plugin.testing import make_endpoint
 
 PAGE = Path(__file__).parents[2] / "tests" / "data" / "vllm-0.32-metrics.txt"
 WANTED = {
@@ -40,7 +40,8 @@ def median_us(call: Callable[[], object], *, repeats: int) -> float:
 def main() -> None:
     """Print both durations and their ratio."""
     page = PAGE.read_bytes()
-    scan_us = median_us(lambda: read_load(page, VLLM), repeats=2000)
+    extractor, endpoint = CoreMetricsExtractor(Params()), make_endpoint()
+    scan_us = median_us(lambda: extractor.read_load(endpoint, page), repeats=2000)
     parser_us = median_us(lambda: parse_all(page), repeats=50)
     print(f"page of {len(page)} bytes: targeted scan {scan_us:.0f} us, general parser {parser_us:.0f} us")
     print(f"ratio: {parser_us / scan_us:.0f}")

@@ -14,7 +14,7 @@ from routing.trace import TracedRequest, Traffic, load
 from epp.assembly import Surroundings, assemble_text
 from epp.datalayer import Datastore
 from epp.observability import Metrics
-from epp.plugin import Endpoint, EndpointSpec, InferenceRequest, Load, ParsedBody, PrefixMatches
+from epp.plugin import Endpoint, EndpointSpec, InferenceRequest, Load, ParsedBody, PrefixMatches, Reading
 from epp.plugin.testing import make_context
 from epp.simulator import Engine, EngineSettings
 
@@ -125,7 +125,7 @@ class _Replay:
         while True:
             for endpoint, engine in self._engines.items():
                 self._store.asked(endpoint)
-                self._store.scraped(endpoint, _page(engine))
+                self._store.scraped(endpoint, Reading(load=_page(engine)))
             await asyncio.sleep(self._policy.scrape_s * self._random.uniform(0.9, 1.1))
 
     async def _serve(self, traced: TracedRequest) -> None:

@@ -65,6 +65,9 @@ def _references(config: EndpointPickerConfig) -> Iterator[tuple[str, str]]:
         for j, entry in enumerate(profile.plugins):
             yield f"schedulingProfiles[{i}].plugins[{j}]", entry.plugin_ref
     yield from _refs(config.request_handler.parsers, "requestHandler.parsers")
+    for i, source in enumerate(config.data_layer.sources):
+        yield f"dataLayer.sources[{i}]", source.plugin_ref
+        yield from _refs(source.extractors, f"dataLayer.sources[{i}].extractors")
     if config.data_layer.discovery is not None:
         yield "dataLayer.discovery", config.data_layer.discovery.plugin_ref
 

@@ -27,5 +27,7 @@ DEFAULT_CONFIG = EndpointPickerConfig(
 """Written out in ``config/default.yaml``; a test keeps the two equal."""
 
 DEFAULT_PARSERS = ("openai-parser", "anthropic-parser", "vllmhttp-parser")
+DEFAULT_DATA_SOURCE = "metrics-data-source"
+DEFAULT_EXTRACTOR = "core-metrics-extractor"
 DEFAULT_PICKER = "max-score-picker"
 DEFAULT_PROFILE_HANDLER = "single-profile-handler"

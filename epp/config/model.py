@@ -60,9 +60,20 @@ class RequestHandlerSpec(_Section, frozen=True):
     parsers: list[PluginRef] = []
 
 
-class DataLayerSpec(_Section, frozen=True):
-    """Where endpoints come from."""
+class SourceSpec(_Section, frozen=True):
+    """A data source, and what reads its pages."""
 
+    plugin_ref: str = ""
+    extractors: list[PluginRef] = []
+
+
+class DataLayerSpec(_Section, frozen=True):
+    """Where endpoints and their load come from."""
+
+    inject_defaults: bool = True
+    """Whether a source and an extractor that are left out are added."""
+    sources: list[SourceSpec] = []
+    """At most one."""
     discovery: PluginRef | None = None
 
 

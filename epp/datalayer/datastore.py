@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from structlog.typing import FilteringBoundLogger
 
 from epp.datalayer.ejection import Ejection
-from epp.datalayer.load_book import InFlightRequest, LoadBook
-from epp.plugin import Endpoint, EndpointSpec, Load
+from epp.datalayer.load_book import HALF_LIFE_S, InFlightRequest, LoadBook
+from epp.datalayer.typical import TypicalLoad
+from epp.plugin import Endpoint, EndpointSpec, Reading, Sign
 
 FAILURES_UNTIL_UNREADY = 2
-"""Failed scrapes in a row after which an endpoint counts as gone; a refused connection counts at once."""
+"""Scrapes without a connection in a row after which an endpoint counts as gone; a refused one counts at once."""
 
 LOGGED_ENDPOINTS = 20
 """How many names a log line has when many endpoints come or go at once."""
@@ -20,8 +22,12 @@ LOGGED_ENDPOINTS = 20
 class _Entry:
     endpoint: Endpoint
     book: LoadBook
+    ejection: Ejection
     scraped_at_s: float | None = None
-    failures: int = 0
+    page_came: bool = False
+    missing: Sequence[str] = ()
+    unreached: int = 0
+    """Scrapes in a row without a connection."""
     is_judged: bool = False
     """Whether readiness was told yet, good or bad: the first verdict is news too."""
 
@@ -30,9 +36,17 @@ class Datastore:
     """The endpoints by key. Everything here is synchronous: a reader never sees half a change."""
 
     def __init__(
-        self, *, clock: Callable[[], float], log: FilteringBoundLogger, on_removed: Callable[[Endpoint], None]
+        self,
+        *,
+        clock: Callable[[], float],
+        log: FilteringBoundLogger,
+        on_removed: Callable[[Endpoint], None],
+        half_life_s: float = HALF_LIFE_S,
     ) -> None:
         self._clock = clock
+        self._half_life_s = half_life_s
+        """How old a metrics page is when it counts half."""
+        self._typical = TypicalLoad(clock)
         self._log = log
         self._on_removed = on_removed
         self._entries: dict[str, _Entry] = {}
@@ -67,6 +81,7 @@ class Datastore:
         came = [endpoint for endpoint in self._endpoints if old.get(endpoint.key) is not self._entries[endpoint.key]]
         for endpoint in gone:
             endpoint.has_left = True
+            self._typical.forget(endpoint)
             self._on_removed(endpoint)
         if gone or came:
             self._log.info(
@@ -80,11 +95,11 @@ class Datastore:
             for listener in self._listeners:
                 listener()
 
-    def routed(self, endpoint: Endpoint, uncached_tokens: int) -> InFlightRequest:
+    def routed(self, endpoint: Endpoint, uncached_tokens: int, output_tokens: int = 0) -> InFlightRequest:
         """Count a request that was decided to go to an endpoint; what is returned is told what becomes of it."""
         entry = self._entry(endpoint)
         book = LoadBook(endpoint, self._clock) if entry is None else entry.book
-        return book.routed(uncached_tokens)
+        return book.routed(uncached_tokens, output_tokens)
 
     def asked(self, endpoint: Endpoint) -> None:
         """Note that an endpoint's page is being asked for."""
@@ -92,34 +107,49 @@ class Datastore:
         if entry is not None:
             entry.book.asked()
 
-    def scraped(self, endpoint: Endpoint, load: Load) -> None:
-        """Note what a scrape found; the endpoint answered, so it is ready."""
+    def scraped(self, endpoint: Endpoint, reading: Reading) -> None:
+        """Note what a page says; the endpoint answered, so it is ready."""
         entry = self._entry(endpoint)
         if entry is None:
             return
         entry.scraped_at_s = self._clock()
-        entry.failures = 0
-        entry.book.scraped(load)
+        entry.missing = reading.missing
+        entry.page_came = True
+        entry.unreached = 0
+        entry.ejection.spoke()
+        entry.book.scraped(reading.load)
         self._judge(entry, ready=True, reason="scraped")
 
-    def answered_badly(self, endpoint: Endpoint, reason: str) -> None:
-        """Note that the endpoint answered, but with no usable page: it can serve, its load is not known."""
+    def not_scraped(self, endpoint: Endpoint, sign: Sign, reason: str) -> None:
+        """Note that no page came that could be read, and what that says about the endpoint."""
         entry = self._entry(endpoint)
         if entry is None:
             return
-        entry.failures = 0
-        entry.book.unknown()
-        self._judge(entry, ready=True, reason=reason)
+        entry.page_came = False
+        entry.book.not_scraped()
+        entry.unreached = entry.unreached + 1 if sign in _UNREACHED else 0
+        match sign:
+            case Sign.REFUSED:
+                self._judge(entry, ready=False, reason=reason)
+            case Sign.UNREACHABLE:
+                if entry.unreached >= FAILURES_UNTIL_UNREADY:
+                    self._judge(entry, ready=False, reason=reason)
+            case Sign.SILENT:
+                entry.ejection.silent()
+                self._judge(entry, ready=True, reason=reason)
+            case Sign.ALIVE:
+                entry.ejection.spoke()
+                self._judge(entry, ready=True, reason=reason)
+            case _:
+                assert_never(sign)
 
-    def unreachable(self, endpoint: Endpoint, reason: str, *, certain: bool) -> None:
-        """Note that the endpoint did not answer; it is left out at once when that is ``certain`` to mean it is gone."""
+    def is_at_rest(self, endpoint: Endpoint) -> bool:
+        """Tell whether an endpoint has nothing to do: none of ours, and nothing on its last page, which came."""
         entry = self._entry(endpoint)
-        if entry is None:
-            return
-        entry.failures += 1
-        if certain or entry.failures >= FAILURES_UNTIL_UNREADY:
-            entry.book.unknown()
-            self._judge(entry, ready=False, reason=reason)
+        page = endpoint.scraped
+        return (
+            entry is not None and entry.page_came and not (endpoint.in_flight.requests or page.waiting or page.running)
+        )
 
     def scrape_age_s(self, endpoint: Endpoint) -> float | None:
         """Return the age of the last good scrape, ``None`` when there was none yet."""
@@ -128,10 +158,22 @@ class Datastore:
             return None
         return self._clock() - entry.scraped_at_s
 
+    def missing_metrics(self, endpoint: Endpoint) -> Sequence[str]:
+        """Return the names of the metrics that the endpoint's last page should have had and had not."""
+        entry = self._entry(endpoint)
+        return () if entry is None else entry.missing
+
     def _new_entry(self, spec: EndpointSpec) -> _Entry:
         endpoint = Endpoint(spec)
         ejection = Ejection(endpoint, clock=self._clock, log=self._log)
-        return _Entry(endpoint, LoadBook(endpoint, self._clock, on_answer=ejection.answered))
+        book = LoadBook(
+            endpoint,
+            self._clock,
+            typical=self._typical,
+            half_life_s=self._half_life_s,
+            on_answer=ejection.answered,
+        )
+        return _Entry(endpoint, book, ejection)
 
     def _entry(self, endpoint: Endpoint) -> _Entry | None:
         """Return the entry of this very endpoint; ``None`` when it has left, even if its name came back."""
@@ -144,8 +186,13 @@ class Datastore:
             return
         endpoint.ready = ready
         entry.is_judged = True
+        if ready:
+            entry.ejection.warm_up()
         log = self._log.info if ready else self._log.warning
         log("endpoint_ready" if ready else "endpoint_unready", endpoint=endpoint.key, reason=reason)
+
+
+_UNREACHED = frozenset({Sign.UNREACHABLE, Sign.REFUSED})
 
 
 def _place(spec: EndpointSpec) -> tuple[str, int]:

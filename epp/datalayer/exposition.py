@@ -1,84 +1,142 @@
 """A targeted scan of a Prometheus text page: the few series that matter, not the whole page.
 
 A real vLLM page has 50 KB in 600 lines, of which six matter, and it is read about once a second for each endpoint: a
-general parser spends milliseconds on what is found here by searching for the names (`bench/micro/exposition.py`).
+general parser spends milliseconds on it, and even looking for each name from the start of the page costs more than
+everything else that is done with it. Pages of one endpoint hardly change their layout, so a metric is looked for where
+it stood before (`bench/micro/exposition.py`).
 """
 
+import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-
-from epp.datalayer.mapping import EngineMetrics
-from epp.plugin import Load
+from collections.abc import Mapping, Sequence
 
 MAX_VALUE = 1e15
 """No count of requests or blocks is larger; what claims to be is passed over, so that sums stay finite."""
-_SAMPLE = re.compile(rb'(?:\{((?:[^"}\n]|"(?:[^"\\\n]|\\.)*+")*+)\})?[ \t]+([^ \t\r\n]+)')
+SLACK_BYTES = 1024
+"""How far from its last place it is looked for."""
+TRUSTED_PAGES = 5
+"""For how many pages a metric is only looked for near its last place, or not at all where it was absent."""
+MAX_KEPT_BYTES = 65_536
+"""Longer groups are not kept to be compared with those of the next page."""
+_SAMPLE = re.compile(rb'(?:\{((?:[^"}\n]++|"(?:[^"\\\n]++|\\.)*+")*+)\})?[ \t]+([^ \t\r\n]+)')
 """What follows a metric's name on its line: labels in braces, then the value; a timestamp may follow and is ignored.
 
 Both expressions are possessive and bound to a line or a word, so that no page takes more than linear time.
 """
-_LABEL = re.compile(rb'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]|\\.)*+)"')
-
-
-def read_load(page: bytes, names: EngineMetrics) -> Load:
-    """Return the load that a page tells; ``None`` for each number that it does not.
-
-    Data-parallel engines export one series a rank: counts are summed, the cache ratio is their mean. Samples that are
-    no sensible count are passed over.
-    """
-    waiting = _values(page, names.waiting)
-    running = _values(page, names.running)
-    ratios = _values(page, names.kv_cache_ratio)
-    infos = _label_sets(page, names.cache_info)
-    block_sizes = _integers(infos, names.block_size_label)
-    block_counts = _integers(infos, names.block_count_label)
-    return Load(
-        waiting=round(sum(waiting)) if waiting else None,
-        running=round(sum(running)) if running else None,
-        kv_cache_ratio=min(1.0, sum(ratios) / len(ratios)) if ratios else None,
-        block_size_tokens=block_sizes[0] if block_sizes else None,
-        block_count=sum(block_counts) if block_counts else None,
-    )
-
-
-def _values(page: bytes, names: Sequence[bytes]) -> list[float]:
-    """Return the usable values of all series of the first metric that has any."""
-    for name in names:
-        values = [value for _, text in _samples(page, name) if (value := _number(text)) is not None]
-        if values:
-            return values
-    return []
-
-
-def _label_sets(page: bytes, names: Sequence[bytes]) -> list[Mapping[bytes, bytes]]:
-    for name in names:
-        sets: list[Mapping[bytes, bytes]] = [dict(_LABEL.findall(labels)) for labels, _ in _samples(page, name)]
-        if sets:
-            return sets
-    return []
-
-
-def _integers(label_sets: Sequence[Mapping[bytes, bytes]], label: bytes) -> list[int]:
-    """Return the label's values that are positive integers; vLLM writes ``None`` for what it does not know yet."""
-    numbers = (_number(labels.get(label, b"")) for labels in label_sets)
-    return [int(number) for number in numbers if number]
-
-
-def _samples(page: bytes, name: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield labels and value, as text, of every series with exactly this name."""
-    end = 0
-    while (start := page.find(name, end)) >= 0:
-        end = start + len(name)
-        if start == 0 or page[start - 1] == _NEWLINE:
-            match = _SAMPLE.match(page, end)
-            if match:
-                yield match[1] or b"", match[2]
-
-
+_LABEL = re.compile(rb'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]++|\\.)*+)"')
 _NEWLINE = ord("\n")
+_AFTER_NAME = frozenset(b"{ \t")
 
 
-def _number(text: bytes) -> float | None:
+class Group:
+    """The series of one metric, which stand together on a page, as the format has it."""
+
+    def __init__(self, text: bytes, name: bytes) -> None:
+        self.text = text
+        self.samples: dict[bytes, bytes] = {}
+        """Labels -> value, both as they stand on the page; of a series that stands there twice, the last."""
+        for line in text.split(b"\n"):
+            match = _SAMPLE.match(line, len(name))
+            if match:
+                self.samples[match[1] or b""] = match[2]
+
+    @functools.cached_property
+    def series(self) -> Sequence[tuple[Mapping[bytes, bytes], bytes]]:
+        """Labels by name, and value, of each series."""
+        return [(dict(_LABEL.findall(labels)), value) for labels, value in self.samples.items()]
+
+    def with_labels(self, labels: Mapping[bytes, bytes]) -> Sequence[tuple[Mapping[bytes, bytes], bytes]]:
+        """Return the series that have all these labels."""
+        wanted = labels.items()
+        return [(has, value) for has, value in self.series if wanted <= has.items()]
+
+
+NOTHING = Group(b"", b"")
+
+
+class Layout:
+    """Where the metrics of one endpoint stood on its last page, and what they were."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {}
+        self._groups: dict[bytes, Group] = {}
+        self._trusted: dict[bytes, int] = {}
+        """For how many more pages a metric is taken to stand where it stood, or to be absent."""
+
+    def find(self, page: bytes, name: bytes) -> Group:
+        """Return every series with exactly this name; the same object as before where nothing has changed."""
+        trusted = self._trusted.get(name, 0)
+        if trusted:
+            self._trusted[name] = trusted - 1
+            place = self._places.get(name)
+            if place is None:
+                return NOTHING
+            text = self._near(page, name, place)
+            if text is not None:
+                return self._group(name, text)
+        return self._search(page, name)
+
+    def _near(self, page: bytes, name: bytes, last: int) -> bytes | None:
+        """Return the metric's lines if they begin near their last place."""
+        place = _first_line(page, name, max(0, last - SLACK_BYTES), last + SLACK_BYTES)
+        if place is None or _is_sample(page, name, page.rfind(b"\n", 0, max(0, place - 1)) + 1, place):
+            return None
+        self._places[name] = place
+        return page[place : _end(page, name, place)]
+
+    def _search(self, page: bytes, name: bytes) -> Group:
+        """Look for the metric on the whole page. It should stand in one place, but pages can be several in a row."""
+        texts: list[bytes] = []
+        end = 0
+        place = first = _first_line(page, name, 0, len(page))
+        while place is not None:
+            end = _end(page, name, place)
+            texts.append(page[place:end])
+            place = _first_line(page, name, end, len(page))
+        if first is None:
+            if self._places.pop(name, None) is not None:
+                self._trusted.clear()  # it may have been renamed: look for everything again
+            self._trusted[name] = TRUSTED_PAGES
+            return NOTHING
+        self._places[name] = first
+        self._trusted[name] = TRUSTED_PAGES if len(texts) == 1 else 0
+        return self._group(name, b"\n".join(texts))
+
+    def _group(self, name: bytes, text: bytes) -> Group:
+        group = self._groups.get(name)
+        if group is None or group.text != text:
+            group = Group(text, name)
+            if len(text) <= MAX_KEPT_BYTES:
+                self._groups[name] = group
+        return group
+
+
+def _first_line(page: bytes, name: bytes, start: int, end: int) -> int | None:
+    """Return where the first sample of a metric begins that lies between two places."""
+    while (place := page.find(name, start, end)) >= 0:
+        start = place + len(name)
+        if (place == 0 or page[place - 1] == _NEWLINE) and _is_sample(page, name, place, len(page)):
+            return place
+    return None
+
+
+def _is_sample(page: bytes, name: bytes, place: int, before: int) -> bool:
+    """Tell whether a line that begins before another place is a sample of this metric."""
+    after = place + len(name)
+    return place < before and after < len(page) and page[after] in _AFTER_NAME and page.startswith(name, place)
+
+
+def _end(page: bytes, name: bytes, place: int) -> int:
+    """Return where the lines end that are samples of a metric, from the first of them on."""
+    while _is_sample(page, name, place, len(page)):
+        newline = page.find(b"\n", place)
+        if newline < 0:
+            return len(page)
+        place = newline + 1
+    return place
+
+
+def read_number(text: bytes) -> float | None:
     """Return a number from 0 to `MAX_VALUE`, ``None`` for anything else."""
     try:
         value = float(text)

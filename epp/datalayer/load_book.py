@@ -3,12 +3,16 @@
 A scraped queue length is old when it arrives, and every request picked since then makes it more wrong. The picker knows
 its own requests exactly; what a page shows beyond those is other traffic: other pickers, or clients that go there
 directly. So the load now is the own requests as they are, plus the other traffic as the last page showed it.
+
+When pages stop to come, what the last one showed of others counts less and less, and what is typical for the pool takes
+its place: such an endpoint looks neither idle nor full.
 """
 
 import enum
 from collections import OrderedDict
 from collections.abc import Callable
 
+from epp.datalayer.typical import Others, TypicalLoad
 from epp.plugin import Endpoint, InFlight, Load
 
 SETTLE_S = 0.25
@@ -17,6 +21,14 @@ FADE_S = 10.0
 """How long a request counts whose gateway shows no answers, when no page comes that would show it."""
 REAP_S = 3600.0
 """How long a request counts whose end is never reported."""
+HALF_LIFE_S = 2.0
+"""How old a page is when what it shows of others counts half; pages are scraped once a second."""
+RAW_FROM_WEIGHT = 0.1
+"""Below this weight a page is not shown to those who want it raw either."""
+
+
+UNREACHED_STATUS = 503
+"""What a gateway answers for an endpoint that it cannot reach."""
 
 
 class _State(enum.Enum):
@@ -26,18 +38,21 @@ class _State(enum.Enum):
     GONE = enum.auto()
 
 
+_WAITING = frozenset({_State.UNSTARTED, _State.UNSEEN})
+
+
 class InFlightRequest:
     """One request on its way to an endpoint; its events may come in any order and number, and count once."""
 
-    __slots__ = ("_answered", "_book", "is_on_page", "routed_at_s", "state", "uncached_tokens")
+    __slots__ = ("_answered", "_book", "is_on_page", "output_tokens", "routed_at_s", "state", "uncached_tokens")
 
     def __init__(
-        self, book: "LoadBook", routed_at_s: float, uncached_tokens: int, answered: Callable[[int | None], None]
+        self, book: "LoadBook", routed_at_s: float, tokens: tuple[int, int], answered: Callable[[int | None], None]
     ) -> None:
         self._book = book
         self._answered = answered
         self.routed_at_s = routed_at_s
-        self.uncached_tokens = uncached_tokens
+        self.uncached_tokens, self.output_tokens = tokens
         self.is_on_page = False
         self.state = _State.UNSTARTED
 
@@ -58,6 +73,12 @@ class InFlightRequest:
         elif self.state is _State.STARTED:
             self._book.move(self, _State.GONE)
 
+    def went_elsewhere(self) -> None:
+        """Take note that the gateway could not reach the endpoint and sent it to another one."""
+        self._answered(UNREACHED_STATUS)
+        if self.state is not _State.GONE:
+            self._book.move(self, _State.GONE)
+
 
 class LoadBook:
     """Keeps `Endpoint.load` and `Endpoint.in_flight` true. Synchronous: a reader never sees half a change."""
@@ -67,43 +88,60 @@ class LoadBook:
         endpoint: Endpoint,
         clock: Callable[[], float],
         *,
+        typical: TypicalLoad | None = None,
+        half_life_s: float = HALF_LIFE_S,
         on_answer: Callable[[int | None], None] = lambda _status: None,
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._typical = typical or TypicalLoad(clock)
+        self._half_life_s = half_life_s
         self._on_answer = on_answer
         self._in_flight: OrderedDict[InFlightRequest, None] = OrderedDict()
         self._counts = dict.fromkeys(_State, 0)
         self._tokens = 0
+        self._estimated_tokens = 0
         self._tokens_since_page = 0
         """Uncached tokens of requests that the last page cannot have shown."""
         self._scraped = Load()
-        self._other_waiting = 0
-        self._other_running = 0
+        self._scraped_at_s: float | None = None
+        self._others = Others()
+        """What the last page showed beyond the own requests."""
+        self._believed = Others()
+        """The same as it counts now."""
         self._asked_at_s = clock()
         self._own_when_asked = 0
 
-    def routed(self, uncached_tokens: int) -> InFlightRequest:
-        """Take note of a request that was decided to go here."""
-        request = InFlightRequest(self, self._clock(), uncached_tokens, self._on_answer)
+    def routed(self, uncached_tokens: int, output_tokens: int = 0) -> InFlightRequest:
+        """Take note of a request that was decided to go here; ``output_tokens`` where its output is estimated."""
+        request = InFlightRequest(self, self._clock(), (uncached_tokens, output_tokens), self._on_answer)
         self._in_flight[request] = None
         self._counts[_State.UNSTARTED] += 1
         self._tokens += uncached_tokens
+        self._estimated_tokens += output_tokens
         self._tokens_since_page += uncached_tokens
         self._publish()
         return request
 
     def move(self, request: InFlightRequest, state: _State) -> None:
         """Take note of what has become of a request."""
-        if request.state is _State.UNSTARTED:
-            self._tokens -= request.uncached_tokens
+        self._count_tokens(request, -1)
         self._counts[request.state] -= 1
-        self._counts[state] += 1
         request.state = state
+        self._counts[state] += 1
+        self._count_tokens(request, 1)
         if state is _State.GONE:
             del self._in_flight[request]
             self._note_on_page(request)
         self._publish()
+
+    def _count_tokens(self, request: InFlightRequest, sign: int) -> None:
+        """Add or take away what a request counts for in the state that it is in."""
+        if request.state in _WAITING:
+            self._tokens += sign * request.uncached_tokens
+        if request.output_tokens and request.state is not _State.GONE:
+            kept = request.uncached_tokens if request.state is _State.STARTED else 0
+            self._estimated_tokens += sign * (request.output_tokens + kept)
 
     def asked(self) -> None:
         """Take note that the endpoint's page is being asked for."""
@@ -113,24 +151,34 @@ class LoadBook:
     def scraped(self, load: Load) -> None:
         """Take note of what the page says that was asked for last."""
         self._scraped = load
+        self._scraped_at_s = self._clock()
         own = max(self._own_when_asked - self._forget_shown(), len(self._in_flight))
         for request in self._in_flight:
             if request.routed_at_s > self._asked_at_s:
                 break
             self._note_on_page(request)
-        waiting, running = load.waiting or 0, load.running or 0
-        shown = waiting + running
-        other = max(0, shown - own)
-        self._other_waiting = round(other * waiting / shown) if shown else 0
-        self._other_running = other - self._other_waiting
+        self._others = _others(load, own)
+        self._believed = _blend(self._others, self._typical.mean(), 1.0)
+        self._endpoint.scraped = load
+        self._typical.note(self._endpoint, self._others)
         self._publish()
 
-    def unknown(self) -> None:
-        """Take note that there is no page to go by."""
-        self._scraped = Load()
-        self._other_waiting = self._other_running = 0
+    def not_scraped(self) -> None:
+        """Take note that no page came that could be read: what the last one said counts less."""
         self._forget_shown()
+        self._typical.forget(self._endpoint)
+        weight = self._weight()
+        self._believed = _blend(self._others, self._typical.mean(), weight)
+        if weight < RAW_FROM_WEIGHT:
+            self._endpoint.scraped = Load()
         self._publish()
+
+    def _weight(self) -> float:
+        """Return how much the last page counts, 0..1: half of it after each half-life."""
+        if self._scraped_at_s is None:
+            return 0.0
+        age_s = max(0.0, self._clock() - self._scraped_at_s)
+        return float(2 ** -(age_s / self._half_life_s))
 
     def _forget_shown(self) -> int:
         """Let go of requests without a view of their answers that the page shows, and of those that are never reported.
@@ -154,23 +202,56 @@ class LoadBook:
             self._tokens_since_page -= request.uncached_tokens
 
     def _publish(self) -> None:
-        endpoint, scraped = self._endpoint, self._scraped
+        endpoint, scraped, others = self._endpoint, self._scraped, self._believed
         unstarted = self._counts[_State.UNSTARTED] + self._counts[_State.UNSEEN]
-        started = self._counts[_State.STARTED]
-        endpoint.in_flight = InFlight(requests=len(self._in_flight), unstarted=unstarted, uncached_tokens=self._tokens)
-        endpoint.scraped = scraped
+        endpoint.in_flight = InFlight(
+            requests=len(self._in_flight),
+            unstarted=unstarted,
+            uncached_tokens=self._tokens,
+            estimated_tokens=self._estimated_tokens,
+        )
         endpoint.load = Load(
-            waiting=None if scraped.waiting is None else unstarted + self._other_waiting,
-            running=None if scraped.running is None else started + self._other_running,
+            waiting=unstarted + round(others.waiting or 0),
+            running=self._counts[_State.STARTED] + round(others.running or 0),
             kv_cache_ratio=self._kv_cache_ratio(),
             block_size_tokens=scraped.block_size_tokens,
             block_count=scraped.block_count,
+            adapters=scraped.adapters,
+            custom=scraped.custom,
         )
 
     def _kv_cache_ratio(self) -> float | None:
         """Return the share in use, with the prompts that were sent since the page as far as they are not cached."""
-        scraped = self._scraped
-        if scraped.kv_cache_ratio is None or not scraped.block_size_tokens or not scraped.block_count:
-            return scraped.kv_cache_ratio
+        scraped, ratio = self._scraped, self._believed.kv_cache_ratio
+        if ratio is None or not scraped.block_size_tokens or not scraped.block_count:
+            return ratio
         capacity_tokens = scraped.block_size_tokens * scraped.block_count
-        return min(1.0, scraped.kv_cache_ratio + self._tokens_since_page / capacity_tokens)
+        return min(1.0, ratio + self._tokens_since_page / capacity_tokens)
+
+
+def _others(load: Load, own: int) -> Others:
+    """Return what a page shows beyond ``own`` requests, in the proportion of those that wait and those that run."""
+    waiting, running = load.waiting or 0, load.running or 0
+    shown = waiting + running
+    other = max(0, shown - own)
+    other_waiting = round(other * waiting / shown) if shown else 0
+    return Others(
+        waiting=None if load.waiting is None else other_waiting,
+        running=None if load.running is None else other - other_waiting,
+        kv_cache_ratio=load.kv_cache_ratio,
+    )
+
+
+def _blend(seen: Others, typical: Others, weight: float) -> Others:
+    return Others(
+        waiting=_between(seen.waiting, typical.waiting, weight),
+        running=_between(seen.running, typical.running, weight),
+        kv_cache_ratio=_between(seen.kv_cache_ratio, typical.kv_cache_ratio, weight),
+    )
+
+
+def _between(seen: float | None, typical: float | None, weight: float) -> float | None:
+    """Return the one, the other, or a mean of both; where nothing is typical, what was seen fades to nothing."""
+    if seen is None:
+        return typical
+    return weight * seen + (1 - weight) * (typical or 0.0)

@@ -1,42 +1,47 @@
-"""Fetches every endpoint's metrics page, about once a second each.
+"""Asks every endpoint for its metrics page, about once a second each.
 
 One task an endpoint, so that one that hangs delays nobody else. The pauses are jittered: pickers and endpoints that
-started together must not stay in step.
+started together must not stay in step. But those that fall due at about the same time are asked together, and those
+that have nothing to do half as often: with many endpoints this is what a picker costs at rest (`bench/scraping.py`).
 """
 
 import asyncio
+import math
 import random
 
-import aiohttp
 from structlog.typing import FilteringBoundLogger
 
 from epp.datalayer.datastore import Datastore
-from epp.datalayer.exposition import read_load
-from epp.datalayer.mapping import VLLM
 from epp.observability import Metrics
-from epp.plugin import Endpoint, Load
+from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
+from epp.plugin import Endpoint, Fetch, FetchError, Load, Sign
 
 TIMEOUT_S = 1.0
 """A page that takes longer says little about now."""
-MAX_PAGE_BYTES = 8 * 1024 * 1024
-"""A real page has 50 KB; this bounds what a broken endpoint can make us hold."""
 JITTER_RATIO = 0.1
-_CHUNK_BYTES = 65_536
+REST_FACTOR = 2
+"""How much longer the pause is for an endpoint that has nothing to do."""
+ASKED_TOGETHER = 5
+"""How many endpoints are asked at one moment, on the average; all at once would keep requests waiting."""
 
 
 class Scraper:
     """Keeps the datastore's load fresh until cancelled."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a composition point: each is one collaborator, given by name
         self,
         datastore: Datastore,
         *,
+        source: GuardedDataSource,
+        extractor: GuardedExtractor,
         interval_s: float,
         metrics: Metrics,
         rng: random.Random,
         log: FilteringBoundLogger,
     ) -> None:
         self._datastore = datastore
+        self._source = source
+        self._extractor = extractor
         self._interval_s = interval_s
         self._metrics = metrics
         self._random = rng
@@ -48,13 +53,7 @@ class Scraper:
 
     async def run(self) -> None:
         """Scrape every endpoint of the pool, as it changes, until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        # One connection for each endpoint: with aiohttp's limit of 100, those that hang would keep others waiting.
-        connector = aiohttp.TCPConnector(limit=0)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, connector=connector) as http,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with self._source.open() as fetch, asyncio.TaskGroup() as tasks:
             followed: dict[Endpoint, asyncio.Task[None]] = {}
             while True:
                 self._changed.clear()
@@ -64,7 +63,7 @@ class Scraper:
                     self._note_first(endpoint)
                 for endpoint in pool.difference(followed):
                     self._waiting_for_first.add(endpoint)
-                    followed[endpoint] = tasks.create_task(self._follow(endpoint, http))
+                    followed[endpoint] = tasks.create_task(self._follow(endpoint, fetch))
                 if not self._waiting_for_first:
                     self._all_scraped.set()
                 await self._changed.wait()
@@ -73,70 +72,47 @@ class Scraper:
         """Return when every endpoint of the first pool was tried once: from then on a decision has numbers."""
         await self._all_scraped.wait()
 
-    async def _follow(self, endpoint: Endpoint, http: aiohttp.ClientSession) -> None:
+    async def _follow(self, endpoint: Endpoint, fetch: Fetch) -> None:
         while True:
             try:
-                await self._scrape(endpoint, http)
+                await self._scrape(endpoint, fetch)
             except Exception as fault:  # noqa: BLE001 - the top of a supervised loop: logged, counted, tried again
-                self._fail(endpoint, "internal", repr(fault))
+                self._fail(endpoint, FetchError("internal", repr(fault)))
                 self._log.error("scrape_fault", endpoint=endpoint.key, exc_info=fault)
             self._note_first(endpoint)
-            await asyncio.sleep(self._interval_s * self._random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO))
+            await asyncio.sleep(self._pause_s(REST_FACTOR if self._datastore.is_at_rest(endpoint) else 1))
 
-    async def _scrape(self, endpoint: Endpoint, http: aiohttp.ClientSession) -> None:
+    async def _scrape(self, endpoint: Endpoint, fetch: Fetch) -> None:
         """Fetch one page and note what it says, or why there is none."""
         self._datastore.asked(endpoint)
         try:
-            async with http.get(f"http://{endpoint.host_port}/metrics", allow_redirects=False) as response:
-                if response.status != 200:  # noqa: PLR2004 - OK
-                    self._fail(endpoint, "http_status", f"status {response.status}")
-                    return
-                page = await _read_bounded(response)
+            async with asyncio.timeout(TIMEOUT_S):
+                page = await fetch(endpoint)
+            reading = self._extractor.read_load(endpoint, page)
         except TimeoutError:
-            self._fail(endpoint, "timeout", f"no answer within {TIMEOUT_S} s", answered=False)
-        except aiohttp.ClientError as error:
-            self._note_client_error(endpoint, error)
+            self._fail(endpoint, FetchError("timeout", f"no answer within {TIMEOUT_S} s", sign=Sign.SILENT))
+        except FetchError as error:
+            self._fail(endpoint, error)
         else:
-            self._note_page(endpoint, page)
+            if reading.load == Load():
+                self._fail(endpoint, FetchError("no_metrics", "none of the expected metrics is on the page"))
+            else:
+                self._datastore.scraped(endpoint, reading)
 
-    def _note_client_error(self, endpoint: Endpoint, error: aiohttp.ClientError) -> None:
-        refused = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError)
-        if isinstance(error, aiohttp.ClientConnectionError):
-            self._fail(endpoint, "refused" if refused else "connection", str(error), answered=False, certain=refused)
-        else:
-            self._fail(endpoint, "malformed", str(error))
-
-    def _note_page(self, endpoint: Endpoint, page: bytes | None) -> None:
-        if page is None:
-            self._fail(endpoint, "too_large", f"page over {MAX_PAGE_BYTES} bytes")
-            return
-        load = read_load(page, VLLM)
-        if load == Load():
-            self._fail(endpoint, "no_metrics", "none of the expected metrics is on the page")
-        else:
-            self._datastore.scraped(endpoint, load)
-
-    def _fail(
-        self, endpoint: Endpoint, reason: str, detail: str, *, answered: bool = True, certain: bool = False
-    ) -> None:
-        self._metrics.scrape_failed(endpoint, reason)
-        self._log.debug("scrape_failed", endpoint=endpoint.key, reason=reason, detail=detail)
-        if answered:
-            self._datastore.answered_badly(endpoint, reason)
-        else:
-            self._datastore.unreachable(endpoint, reason, certain=certain)
+    def _fail(self, endpoint: Endpoint, error: FetchError) -> None:
+        self._metrics.scrape_failed(endpoint, error.reason)
+        self._log.debug("scrape_failed", endpoint=endpoint.key, reason=error.reason, detail=error.detail)
+        self._datastore.not_scraped(endpoint, error.sign, error.reason)
 
     def _note_first(self, endpoint: Endpoint) -> None:
         self._waiting_for_first.discard(endpoint)
         if not self._waiting_for_first:
             self._all_scraped.set()
 
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Return the page, ``None`` when it is larger than any page should be."""
-    page = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        page += chunk
-        if len(page) > MAX_PAGE_BYTES:
-            return None
-    return bytes(page)
+    def _pause_s(self, intervals: int) -> float:
+        """Return how long to wait: about so many intervals, and until one of the moments that all endpoints share."""
+        now_s = asyncio.get_running_loop().time()
+        pause_s = intervals * self._interval_s
+        due_s = now_s + pause_s * self._random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)
+        tick_s = pause_s * min(JITTER_RATIO, ASKED_TOGETHER / max(1, len(self._datastore.endpoints())))
+        return math.ceil(due_s / tick_s) * tick_s - now_s

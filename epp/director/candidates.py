@@ -1,8 +1,9 @@
 """The endpoints in play for one request."""
 
+import random
 from collections.abc import Sequence
 
-from epp.plugin import DropReason, Endpoint, Rejection
+from epp.plugin import WARM_UP_S, DropReason, Endpoint, Rejection
 
 
 def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None, now_s: float) -> list[Endpoint]:
@@ -29,3 +30,18 @@ def list_candidates(pool: Sequence[Endpoint], subset: Sequence[str] | None, now_
 
 def _without_avoided(candidates: list[Endpoint], now_s: float) -> list[Endpoint]:
     return [endpoint for endpoint in candidates if endpoint.avoided_until_s <= now_s] or candidates
+
+
+def hold_back_warming(candidates: list[Endpoint], now_s: float, rng: random.Random) -> list[Endpoint]:
+    """Leave out endpoints that are new, by chance, so that their share grows instead of their getting everything.
+
+    What is new is empty, and would win every comparison of load. Of n candidates m that are new are at first in play
+    for m in n requests, in the end for all: the chance is ``(m / n) ** (time left / WARM_UP_S)``. Where all are new,
+    none is left out.
+    """
+    warming = {endpoint for endpoint in candidates if endpoint.warm_at_s > now_s}
+    if not warming or len(warming) == len(candidates):
+        return candidates
+    fair, drawn = len(warming) / len(candidates), rng.random()
+    held = {e for e in warming if drawn > fair ** min(1.0, (e.warm_at_s - now_s) / WARM_UP_S)}
+    return [endpoint for endpoint in candidates if endpoint not in held] if held else candidates

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from structlog.typing import FilteringBoundLogger
 
 from epp.director.arrived import ArrivedRequest
-from epp.director.candidates import list_candidates
+from epp.director.candidates import hold_back_warming, list_candidates
 from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
 from epp.director.routed import Reporting, RoutedRequest
@@ -90,7 +90,7 @@ class Director:
         except Rejection:
             return None
 
-    def _candidates(self, subset: Sequence[str] | None) -> Sequence[Endpoint]:
+    def _candidates(self, subset: Sequence[str] | None) -> list[Endpoint]:
         return list_candidates(self._pool(), subset, self._reporting.clock())
 
     def reject(self, arrived: ArrivedRequest, rejection: Rejection) -> None:
@@ -118,7 +118,8 @@ class Director:
         """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
         for producer in self._producers:
             await producer.produce(request, self._candidates(subset))
-        return self._scheduler.schedule(request, self._candidates(subset))
+        candidates = hold_back_warming(self._candidates(subset), self._reporting.clock(), self._random)
+        return self._scheduler.schedule(request, candidates)
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status

@@ -9,7 +9,7 @@ from epp.director.rewrite import ModelNameRestorer
 from epp.director.usage import UsageReader
 from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedObserver
-from epp.plugin import Decision, Endpoint, InferenceRequest, Response
+from epp.plugin import Decision, Endpoint, InferenceRequest, OutputEstimate, Response
 
 
 class InFlightEntry(Protocol):
@@ -23,6 +23,10 @@ class InFlightEntry(Protocol):
         """Take note that its stream has ended."""
         ...
 
+    def went_elsewhere(self) -> None:
+        """Take note that the gateway could not reach the endpoint and sent it to another one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
@@ -31,8 +35,8 @@ class Reporting:
     observers: GuardedObserver
     metrics: Metrics
     clock: Callable[[], float]
-    take: Callable[[Endpoint, int], InFlightEntry]
-    """Counts a request as in flight to an endpoint, with its prompt tokens that are not expected in the cache there."""
+    take: Callable[[Endpoint, int, int], InFlightEntry]
+    """Counts a request as in flight to an endpoint: prompt tokens not expected in the cache there, tokens of output."""
     endpoint_header: str | None = None
     """Response header that names the endpoint to the client."""
 
@@ -59,7 +63,10 @@ class RoutedRequest:
         self.response = Response()
         self._reporting = reporting
         self._routed_at = reporting.clock()
-        self._in_flight = reporting.take(decision.primary, request.uncached_tokens(decision.primary))
+        estimate = request.attribute(OutputEstimate)
+        self._output_tokens = 0 if estimate is None else estimate.tokens
+        self._in_flight_to = decision.primary
+        self._in_flight = self._take(decision.primary)
         self._is_parsed = is_parsed
         self._usage: UsageReader | None = None
         self._restorer: ModelNameRestorer | None = None
@@ -77,6 +84,10 @@ class RoutedRequest:
         response = self.response
         response.head, response.served_by = head, served_by
         response.status = _status(head)
+        if self._endpoint is not self._in_flight_to:
+            self._in_flight.went_elsewhere()
+            self._in_flight_to = self._endpoint
+            self._in_flight = self._take(self._endpoint)
         self._in_flight.started(response.status)
         self._note_byte()
         if response.is_error:
@@ -131,6 +142,9 @@ class RoutedRequest:
             if endpoint.host_port == served_by:
                 return endpoint
         return self.decision.primary
+
+    def _take(self, endpoint: Endpoint) -> InFlightEntry:
+        return self._reporting.take(endpoint, self.request.uncached_tokens(endpoint), self._output_tokens)
 
     def _note_byte(self) -> None:
         if self.response.first_byte_s is None:

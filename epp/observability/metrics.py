@@ -3,13 +3,12 @@
 `docs/metrics.md` lists them; a test keeps the list and this file equal.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from epp.observability.pool_metrics import Pool, PoolCollector
 from epp.plugin import Endpoint, Response
 
 MAX_MODELS = 1000
@@ -161,52 +160,6 @@ class Metrics:
         self._scrape_errors.remove_by_labels({"endpoint": endpoint.key})
         self._endpoint_errors.remove_by_labels({"endpoint": endpoint.key})
 
-    def watch_pool(
-        self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]
-    ) -> None:
-        """Export readiness and scrape age, read from the pool whenever the metrics are collected."""
-        self.registry.register(_PoolCollector(endpoints, age_s))
-
-
-class _PoolCollector(Collector):
-    def __init__(self, endpoints: Callable[[], Iterable[Endpoint]], age_s: Callable[[Endpoint], float | None]) -> None:
-        self._endpoints = endpoints
-        self._age_s = age_s
-
-    def collect(self) -> Iterator[Metric]:
-        pool = list(self._endpoints())
-        ready = sum(endpoint.ready for endpoint in pool)
-        yield GaugeMetricFamily("epp_endpoints", "Endpoints in the pool.", value=len(pool))
-        yield GaugeMetricFamily("epp_endpoints_ready", "Endpoints that requests can be routed to.", value=ready)
-        yield from _loads(pool)
-        ages = GaugeMetricFamily("epp_scrape_age_seconds", "Age of the last good scrape.", labels=["endpoint"])
-        for endpoint in pool:
-            age_s = self._age_s(endpoint)
-            if age_s is not None:
-                ages.add_metric([endpoint.key], age_s)
-        yield ages
-
-
-def _loads(pool: Iterable[Endpoint]) -> Iterator[Metric]:
-    """Yield what the picker knows of each endpoint's load by itself, and how much that changes what its page said."""
-    requests = GaugeMetricFamily(
-        "epp_endpoint_requests_in_flight", "Requests sent to an endpoint and not ended.", labels=["endpoint"]
-    )
-    unstarted = GaugeMetricFamily("epp_endpoint_requests_unstarted", "Those without a first byte.", labels=["endpoint"])
-    tokens = GaugeMetricFamily(
-        "epp_endpoint_uncached_tokens", "Their prompt tokens that are not expected in the cache.", labels=["endpoint"]
-    )
-    corrections = GaugeMetricFamily(
-        "epp_endpoint_waiting_correction", "Waiting requests as rated, minus those on the page.", labels=["endpoint"]
-    )
-    ejections = CounterMetricFamily(
-        "epp_endpoint_ejections", "Times that an endpoint was avoided for its failed answers.", labels=["endpoint"]
-    )
-    for endpoint in pool:
-        requests.add_metric([endpoint.key], endpoint.in_flight.requests)
-        unstarted.add_metric([endpoint.key], endpoint.in_flight.unstarted)
-        tokens.add_metric([endpoint.key], endpoint.in_flight.uncached_tokens)
-        if endpoint.load.waiting is not None and endpoint.scraped.waiting is not None:
-            corrections.add_metric([endpoint.key], endpoint.load.waiting - endpoint.scraped.waiting)
-        ejections.add_metric([endpoint.key], endpoint.ejections)
-    yield from (requests, unstarted, tokens, corrections, ejections)
+    def watch_pool(self, pool: Pool) -> None:
+        """Export what is known of the endpoints, read whenever the metrics are collected."""
+        self.registry.register(PoolCollector(pool))

@@ -16,8 +16,9 @@ with `PluginContext` receives the clock, the random numbers and the logger. Both
             return [shortest / len(endpoint.name) for endpoint in candidates]
 
 `epp.plugin.scheduling` has the protocols of the scheduling cycle (filter, scorer, picker, profile handler),
-`epp.plugin.lifecycle` those around it (parser, producer, observers, discovery), `epp.plugin.attributes` the typed
-values that producers attach to a request. `epp.plugin.testing` builds endpoints and requests for an author's tests.
+`epp.plugin.lifecycle` those around it (parser, producer, observers, discovery), `epp.plugin.sources` those that know an
+endpoint's load (data source, extractor), `epp.plugin.attributes` the typed values that producers attach to a request.
+`epp.plugin.testing` builds endpoints and requests for an author's tests.
 
 The names of these methods belong to the picker: a class that has all methods of a protocol is that kind of plugin,
 so give helpers other names, or a leading underscore.
@@ -26,9 +27,9 @@ A plugin that raises is contained: the failure is logged and counted under its n
 To refuse a request on purpose, a filter, producer or parser raises `Rejection`.
 """
 
-from epp.plugin.attributes import Attribute, PrefixMatches
+from epp.plugin.attributes import Attribute, OutputEstimate, PrefixMatches
 from epp.plugin.context import PluginContext
-from epp.plugin.endpoint import Endpoint, EndpointSpec, InFlight, Load
+from epp.plugin.endpoint import WARM_UP_S, Adapters, Endpoint, EndpointSpec, InFlight, Load
 from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
 from epp.plugin.lifecycle import (
     Discovery,
@@ -44,11 +45,15 @@ from epp.plugin.params import PluginParams
 from epp.plugin.request import NOT_PARSED, InferenceRequest, ParsedBody
 from epp.plugin.response import Response, Usage
 from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
+from epp.plugin.sources import DataSource, Extractor, Fetch, FetchError, Reading, Sign
 
 __all__ = [
     "NOT_PARSED",
+    "WARM_UP_S",
+    "Adapters",
     "Attribute",
     "ConfigurationError",
+    "DataSource",
     "Decision",
     "Discovery",
     "DoneObserver",
@@ -56,10 +61,14 @@ __all__ = [
     "Endpoint",
     "EndpointRemovedObserver",
     "EndpointSpec",
+    "Extractor",
+    "Fetch",
+    "FetchError",
     "Filter",
     "InFlight",
     "InferenceRequest",
     "Load",
+    "OutputEstimate",
     "ParsedBody",
     "Parser",
     "Picker",
@@ -71,6 +80,7 @@ __all__ = [
     "Producer",
     "ProfileHandler",
     "ProfileResult",
+    "Reading",
     "Refusal",
     "Rejection",
     "Response",
@@ -78,5 +88,6 @@ __all__ = [
     "RoutedObserver",
     "ScoreColumn",
     "Scorer",
+    "Sign",
     "Usage",
 ]

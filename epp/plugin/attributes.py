@@ -33,3 +33,10 @@ class PrefixMatches(Attribute):
     def ratio(self, endpoint: Endpoint) -> float:
         """Matched share of the prompt's blocks, 0..1; 0 when the prompt is shorter than one block."""
         return self.matched_blocks.get(endpoint, 0) / self.total_blocks if self.total_blocks else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEstimate(Attribute):
+    """How many tokens the answer is expected to have. Where it is attached, a request counts them until its end."""
+
+    tokens: int

@@ -22,6 +22,16 @@ class EndpointSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """The LoRA adapters that an engine has at work."""
+
+    running: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    most: int | None = None
+    """How many can be loaded at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """One endpoint's numbers. ``None``: its metrics page does not say."""
 
@@ -35,6 +45,9 @@ class Load:
     """Tokens in one block of the engine's prefix cache."""
     block_count: int | None = None
     """Blocks that the engine's KV cache holds."""
+    adapters: Adapters | None = None
+    custom: Mapping[str, float] = field(default_factory=dict)
+    """Further metrics that the configuration asks for, by attribute name."""
 
 
 UNKNOWN_LOAD = Load()
@@ -49,9 +62,20 @@ class InFlight:
     """Those of them without a first byte of their answer."""
     uncached_tokens: int = 0
     """Prompt tokens of the unstarted ones that were not expected in the endpoint's cache."""
+    estimated_tokens: int = 0
+    """Where output is estimated (`OutputEstimate`): that of all requests, and uncached prompts of the started ones."""
+
+    @property
+    def tokens(self) -> int:
+        """All that is to be computed, as far as it is known."""
+        return self.uncached_tokens + self.estimated_tokens
 
 
 NOTHING_IN_FLIGHT = InFlight()
+
+
+WARM_UP_S = 20.0
+"""How long the share of requests grows of an endpoint that is new, or was avoided."""
 
 
 class Endpoint:
@@ -59,6 +83,9 @@ class Endpoint:
 
     ``load`` is what it has to do now: its last metrics page, corrected by what this picker has sent there since;
     ``scraped`` is the page as it was, ``in_flight`` what this picker knows by itself.
+
+    It is avoided until ``avoided_until_s``, for its failures, and has its share of requests grow until ``warm_at_s``;
+    both are moments of the picker's clock.
 
     Compared and hashed by identity: an endpoint that left and came back under the same name is another one.
     """
@@ -74,6 +101,7 @@ class Endpoint:
         "ready",
         "scraped",
         "spec",
+        "warm_at_s",
     )
 
     def __init__(self, spec: EndpointSpec, *, load: Load = UNKNOWN_LOAD, ready: bool = False) -> None:
@@ -86,6 +114,7 @@ class Endpoint:
         self.ready = ready
         self.has_left = False
         self.avoided_until_s = 0.0
+        self.warm_at_s = 0.0
         self.ejections = 0
 
     @property

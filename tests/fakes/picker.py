@@ -22,6 +22,30 @@ class NotCounted:
     def ended(self) -> None:
         """Forget it."""
 
+    def went_elsewhere(self) -> None:
+        """Forget it."""
+
+
+class PoolOf:
+    """A pool whose endpoints' metrics pages are all alike."""
+
+    def __init__(self, *endpoints: Endpoint, age_s: float | None = None, missing: Sequence[str] = ()) -> None:
+        self._endpoints = endpoints
+        self._age_s = age_s
+        self._missing = missing
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Return them."""
+        return self._endpoints
+
+    def scrape_age_s(self, endpoint: Endpoint) -> float | None:
+        """Return the age of every page."""
+        return self._age_s
+
+    def missing_metrics(self, endpoint: Endpoint) -> Sequence[str]:
+        """Return what is missing on every page."""
+        return self._missing
+
 
 def assembly_of(text: str | None = None, *, registry: Registry | None = None) -> tuple[Assembly, Metrics]:
     """Assemble a configuration, the default one when there is no text, with seeded randomness and a silent log."""
@@ -48,7 +72,7 @@ def director_and_metrics(
             observers=assembly.observers,
             metrics=metrics,
             clock=lambda: 0.0,
-            take=lambda _endpoint, _tokens: NotCounted(),
+            take=lambda _endpoint, _uncached, _output: NotCounted(),
         ),
         rng=random.Random(0),
         log=make_context().log,

@@ -43,7 +43,7 @@ def make_reporting(observers: GuardedObserver | None = None, *, endpoint_header:
         observers=observers or GuardedObserver(),
         metrics=metrics,
         clock=lambda: 0.0,
-        take=lambda _endpoint, _tokens: NotCounted(),
+        take=lambda _endpoint, _uncached, _output: NotCounted(),
         endpoint_header=endpoint_header,
     )
 

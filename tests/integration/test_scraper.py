@@ -10,10 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from epp.datalayer import Datastore, Scraper
-from epp.datalayer.scraper import MAX_PAGE_BYTES
+from epp.datalayer.core_metrics import CoreMetricsExtractor
+from epp.datalayer.core_metrics import Params as ExtractorParams
+from epp.datalayer.metrics_source import MAX_PAGE_BYTES, MetricsDataSource
+from epp.datalayer.metrics_source import Params as SourceParams
 from epp.demo.parts import HOST
 from epp.demo.process import free_ports
-from epp.observability import Metrics
+from epp.observability import Guard, Metrics
+from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import Endpoint, EndpointSpec, Load
 from epp.plugin.testing import make_context
 from tests.fakes.picker import value_of
@@ -23,12 +27,19 @@ from tests.fakes.upstream import Upstream, running_upstreams
 class Scraped:
     """A scraper at work on one endpoint."""
 
-    def __init__(self, port: int) -> None:
-        self.metrics = Metrics(CollectorRegistry())
+    def __init__(self, port: int, source: SourceParams) -> None:
+        self.metrics, log = Metrics(CollectorRegistry()), make_context().log
         loop = asyncio.get_running_loop()
-        self.store = Datastore(clock=loop.time, log=make_context().log, on_removed=lambda _: None)
+        self.store = Datastore(clock=loop.time, log=log, on_removed=lambda _: None, half_life_s=0.05)
+        guard = Guard("source", metrics=self.metrics, log=log)
         self.scraper = Scraper(
-            self.store, interval_s=0.02, metrics=self.metrics, rng=random.Random(0), log=make_context().log
+            self.store,
+            source=GuardedDataSource(guard, MetricsDataSource(source)),
+            extractor=GuardedExtractor(guard, CoreMetricsExtractor(ExtractorParams())),
+            interval_s=0.02,
+            metrics=self.metrics,
+            rng=random.Random(0),
+            log=log,
         )
         self.store.replace([EndpointSpec(name="pod", address=HOST, port=port)])
 
@@ -48,8 +59,8 @@ class Scraped:
 
 
 @asynccontextmanager
-async def scraping(port: int) -> AsyncIterator[Scraped]:
-    scraped = Scraped(port)
+async def scraping(port: int, source: SourceParams | None = None) -> AsyncIterator[Scraped]:
+    scraped = Scraped(port, source or SourceParams())
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scraped.scraper.run())
         yield scraped
@@ -125,7 +136,7 @@ async def was_good(answer: bytes | None) -> AsyncIterator[Scraped]:
     async with scraping(port) as scraped:
         await scraped.scraper.wait_for_first_round()
         assert scraped.endpoint.ready
-        assert scraped.endpoint.load == Load(waiting=4)
+        assert scraped.endpoint.load.waiting == 4
         await good.stop()
         async with raw_server(answer, port=port):
             yield scraped
@@ -146,22 +157,26 @@ async def was_good(answer: bytes | None) -> AsyncIterator[Scraped]:
         ),
     ],
 )
-async def test_endpoint_without_a_usable_page_can_serve_but_its_load_is_unknown(answer: bytes, reason: str) -> None:
+async def test_endpoint_without_a_usable_page_can_serve_and_its_load_fades(answer: bytes, reason: str) -> None:
     async with was_good(answer) as scraped:
         await scraped.failed(reason)
         async with asyncio.timeout(10):
-            while not scraped.endpoint.ready:
+            while not scraped.endpoint.ready or scraped.endpoint.load.waiting or scraped.endpoint.scraped != Load():
                 await asyncio.sleep(0.01)
-        assert scraped.endpoint.load == Load()
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"), [pytest.param(None, "timeout", id="hangs"), pytest.param(b"", "connection", id="closes")]
-)
-async def test_endpoint_that_stops_to_answer_is_taken_out(answer: bytes | None, reason: str) -> None:
-    async with was_good(answer) as scraped:
-        await scraped.failed(reason)
+async def test_endpoint_that_closes_every_connection_is_taken_out() -> None:
+    async with was_good(b"") as scraped:
+        await scraped.failed("connection")
         async with asyncio.timeout(10):
             while scraped.endpoint.ready:
                 await asyncio.sleep(0.01)
-        assert scraped.endpoint.load == Load()
+
+
+async def test_endpoint_that_does_not_answer_stays_ready_and_is_avoided() -> None:
+    async with was_good(None) as scraped:
+        await scraped.failed("timeout")
+        async with asyncio.timeout(10):
+            while not scraped.endpoint.ejections:
+                await asyncio.sleep(0.01)
+        assert scraped.endpoint.ready

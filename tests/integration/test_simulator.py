@@ -7,10 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from epp.datalayer.exposition import read_load
-from epp.datalayer.mapping import VLLM
+from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
 from epp.demo.parts import HOST
 from epp.demo.process import free_ports
+from epp.plugin.testing import make_endpoint
 from epp.serving import listening_http
 from epp.simulator import Engine, EngineSettings, ModelServer
 
@@ -106,7 +106,7 @@ async def test_metrics_page_reads_like_vllms(http: aiohttp.ClientSession) -> Non
         await response.content.readline()
         async with http.get("/metrics") as page:
             text = await page.read()
-        load = read_load(text, VLLM)
+        load = CoreMetricsExtractor(Params()).read_load(make_endpoint(), text).load
     assert (load.waiting, load.running, load.block_size_tokens, load.block_count) == (0, 1, 16, 200)
     assert load.kv_cache_ratio is not None
     assert load.kv_cache_ratio > 0

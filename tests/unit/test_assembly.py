@@ -155,6 +155,46 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
             id="scorer as discovery",
         ),
         pytest.param(
+            "plugins: [{type: queue-scorer}]\n"
+            "dataLayer: {sources: [{pluginRef: queue-scorer, extractors: [{pluginRef: queue-scorer}]}]}\n",
+            "dataLayer.sources[0].pluginRef: `queue-scorer` is no data source|"
+            "dataLayer.sources[0].extractors[0].pluginRef: `queue-scorer` is no extractor",
+            id="scorer as data source and extractor",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source}]\n"
+            "dataLayer: {sources: [{pluginRef: metrics-data-source}, {pluginRef: metrics-data-source}]}\n",
+            "dataLayer.sources: one source of load is needed, not 2|"
+            "dataLayer.sources[0].extractors: one extractor is needed, not 0|"
+            "dataLayer.sources[1].extractors: one extractor is needed, not 0",
+            id="two data sources without extractors",
+        ),
+        pytest.param(
+            "dataLayer: {injectDefaults: false}\n",
+            "dataLayer.sources: is needed where injectDefaults is false: nothing would tell which endpoints are ready",
+            id="no data source",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source, parameters: {interval: 1ms}}]\n",
+            "plugins[0].parameters.interval: must be 50ms or more",
+            id="data source that asks too often",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source, parameters: {scheme: https, caCertPath: missing.pem}}]\n",
+            "plugins[0].parameters.caCertPath: cannot be used: [Errno 2] No such file or directory",
+            id="certificates that are not there",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source, parameters: {scheme: https, clientKeyPath: key.pem}}]\n",
+            "plugins[0].parameters.clientKeyPath: needs clientCertPath beside it",
+            id="key without certificate",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source, parameters: {tokenPath: missing}}]\n",
+            "plugins[0].parameters.tokenPath: cannot be read: [Errno 2] No such file or directory: 'missing'",
+            id="token that is not there",
+        ),
+        pytest.param(
             "plugins: [{type: fails-to-start}]\n",
             "plugins[0]: plugin type `fails-to-start` failed to start: RuntimeError('no licence')",
             id="constructor raises",
@@ -168,7 +208,7 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
     ],
 )
 def test_problem_of_a_plugin_is_named_with_its_path(text: str, problem: str) -> None:
-    assert problems_of(HEAD + text) == [problem]
+    assert problems_of(HEAD + text) == problem.split("|")
 
 
 class HelpfulScorer:
@@ -220,3 +260,22 @@ def test_problems_of_shape_and_of_plugins_come_together() -> None:
         "plugins[0].type",
         "plugins[1].parameters.x",
     ]
+
+
+SOURCE = "{type: metrics-data-source, name: pages, parameters: {interval: 3s}}"
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        pytest.param("sources: [{pluginRef: pages, extractors: [{pluginRef: core-metrics-extractor}]}]", id="named"),
+        pytest.param("", id="in the list of plugins alone"),
+    ],
+)
+def test_configured_data_source_is_used(sources: str) -> None:
+    text = f"plugins: [{SOURCE}, {{type: core-metrics-extractor}}]\ndataLayer: {{{sources}}}\n"
+    assert build(HEAD + text).source.interval_s == 3.0
+
+
+def test_data_source_is_added_where_there_is_none() -> None:
+    assert build(HEAD).source.interval_s is None

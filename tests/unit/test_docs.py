@@ -14,7 +14,7 @@ from epp.demo.envoy import BodyMode, Listener, envoy_config
 from epp.plugin import Response, Usage
 from epp.plugin.testing import make_endpoint
 from epp.settings import Settings
-from tests.fakes.picker import assembly_of
+from tests.fakes.picker import PoolOf, assembly_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "endpoints.yaml")
@@ -52,7 +52,7 @@ def test_architecture_has_the_eight_hops() -> None:
 
 def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> None:
     _, metrics = assembly_of()
-    metrics.watch_pool(lambda: [make_endpoint()], lambda _: 1.0)
+    metrics.watch_pool(PoolOf(make_endpoint(), age_s=1.0, missing=["m"]))
     endpoint = make_endpoint()
     metrics.request_received("m")
     metrics.request_rejected(400, "rejected-bad-request")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from epp.plugin import Endpoint, InferenceRequest
-from epp_plugins.scorers.load_choice import LoadParams
+from epp_plugins.scorers.load_choice import LoadParams, with_unknown
 
 
 class KvCacheUtilizationScorer:
-    """Rates by free KV cache: 1 - share in use. A candidate whose share is not known rates 0.
+    """Rates by free KV cache: 1 - share in use. A candidate whose share is not known rates the mean of the others.
 
     In use is what the last metrics page says, and the uncached prompts that were sent since.
     """
@@ -18,4 +18,4 @@ class KvCacheUtilizationScorer:
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
         ratios = (load.kv_cache_ratio for load in self._loads(candidates))
-        return [0.0 if ratio is None else 1.0 - ratio for ratio in ratios]
+        return with_unknown([None if ratio is None else 1.0 - ratio for ratio in ratios])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from epp.plugin import Endpoint, InferenceRequest
-from epp_plugins.scorers.load_choice import LoadParams
+from epp_plugins.scorers.load_choice import LoadParams, with_unknown
 
 DEFAULT_THRESHOLD = 128
 
@@ -16,7 +16,7 @@ class Params(LoadParams):
 
 
 class LoadAwareScorer:
-    """Rates 0.5 * (1 - waiting / threshold), not below 0, whatever the other candidates have; unknown rates 0."""
+    """Rates 0.5 * (1 - waiting / threshold), not below 0, whatever the other candidates have; their mean if unknown."""
 
     def __init__(self, params: Params) -> None:
         self._loads = params.loads
@@ -24,7 +24,9 @@ class LoadAwareScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..0.5 for each candidate."""
-        return [
-            0.0 if load.waiting is None else 0.5 * (1 - min(load.waiting, self._threshold) / self._threshold)
-            for load in self._loads(candidates)
-        ]
+        return with_unknown(
+            [
+                None if load.waiting is None else 0.5 * (1 - min(load.waiting, self._threshold) / self._threshold)
+                for load in self._loads(candidates)
+            ]
+        )

@@ -17,15 +17,19 @@ class LoadParams(PluginParams):
 
 
 def rate_lowest_best(counts: Sequence[int | None]) -> list[float]:
-    """Return (max - count) / (max - min) for each, 1 for all when they are equal.
-
-    An unknown one rates 0: an endpoint with a dead metrics page must not look like an idle one.
-    """
+    """Return (max - count) / (max - min) for each, 1 for all when they are equal; `with_unknown` for those unknown."""
     known = [count for count in counts if count is not None]
-    if not known:
-        return [0.0] * len(counts)
-    most, least = max(known), min(known)
+    most, least = max(known, default=0), min(known, default=0)
     spread = most - least
-    if not spread:
-        return [0.0 if count is None else 1.0 for count in counts]
-    return [0.0 if count is None else (most - count) / spread for count in counts]
+    return with_unknown([None if count is None else (most - count) / spread if spread else 1.0 for count in counts])
+
+
+def with_unknown(scores: Sequence[float | None]) -> list[float]:
+    """Return the scores, and their mean in place of those that are not known.
+
+    So an endpoint whose engine does not export a number is neither the best nor the worst by it. 0 for all where
+    nothing is known.
+    """
+    known = [score for score in scores if score is not None]
+    mean = sum(known) / len(known) if known else 0.0
+    return [mean if score is None else score for score in scores]

@@ -20,7 +20,8 @@ class Params(PluginParams):
 class TokenLoadScorer:
     """Rates 1 - tokens / threshold, not below 0.
 
-    Tokens are the uncached ones of this picker's requests without a first byte, and those of this request.
+    Tokens are the uncached ones of this picker's requests without a first byte, and those of this request; with
+    `inflight-load-producer` and its ``addEstimatedOutputTokens``, those of the answers too.
     """
 
     consumes: ClassVar[Sequence[type[Attribute]]] = (PrefixMatches,)
@@ -30,5 +31,5 @@ class TokenLoadScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        tokens = (endpoint.in_flight.uncached_tokens + request.uncached_tokens(endpoint) for endpoint in candidates)
+        tokens = (endpoint.in_flight.tokens + request.uncached_tokens(endpoint) for endpoint in candidates)
         return [1 - min(count, self._threshold) / self._threshold for count in tokens]

@@ -3,10 +3,12 @@
 import pytest
 
 from epp.datalayer import Datastore
-from epp.plugin import Endpoint, EndpointSpec, Load
+from epp.datalayer.ejection import FAILURES
+from epp.plugin import WARM_UP_S, Endpoint, EndpointSpec, Load, Reading, Sign
 from epp.plugin.testing import make_context
 
-LOAD = Load(waiting=1)
+LOAD = Load(waiting=1, running=0)
+READING = Reading(load=LOAD)
 
 
 class Pool:
@@ -33,7 +35,7 @@ def spec(name: str, *, port: int = 8000) -> EndpointSpec:
 def test_new_endpoint_is_not_ready_before_its_first_answer() -> None:
     pool = Pool("a")
     assert not pool["a"].ready
-    pool.store.scraped(pool["a"], LOAD)
+    pool.store.scraped(pool["a"], READING)
     assert pool["a"].ready
     assert pool["a"].load == LOAD
 
@@ -41,7 +43,7 @@ def test_new_endpoint_is_not_ready_before_its_first_answer() -> None:
 def test_unchanged_endpoint_keeps_its_load_when_others_come_and_go() -> None:
     pool = Pool("a", "b")
     kept = pool["a"]
-    pool.store.scraped(kept, LOAD)
+    pool.store.scraped(kept, READING)
     pool.store.replace([spec("c"), spec("a")])
     assert pool["a"] is kept
     assert kept.load == LOAD
@@ -52,7 +54,7 @@ def test_unchanged_endpoint_keeps_its_load_when_others_come_and_go() -> None:
 def test_new_labels_are_taken_over_without_taking_the_endpoint_out() -> None:
     pool = Pool("a")
     endpoint = pool["a"]
-    pool.store.scraped(endpoint, LOAD)
+    pool.store.scraped(endpoint, READING)
     pool.store.replace([EndpointSpec(name="a", address="10.0.0.1", port=8000, labels={"zone": "b"})])
     assert pool["a"] is endpoint
     assert endpoint.ready
@@ -63,7 +65,7 @@ def test_new_labels_are_taken_over_without_taking_the_endpoint_out() -> None:
 def test_endpoint_that_moved_to_another_port_is_a_new_one() -> None:
     pool = Pool("a")
     before = pool["a"]
-    pool.store.scraped(before, LOAD)
+    pool.store.scraped(before, READING)
     pool.store.replace([spec("a", port=8001)])
     assert pool["a"] is not before
     assert not pool["a"].ready
@@ -72,34 +74,109 @@ def test_endpoint_that_moved_to_another_port_is_a_new_one() -> None:
 
 def test_refused_connection_takes_an_endpoint_out_at_once() -> None:
     pool = Pool("a")
-    pool.store.scraped(pool["a"], LOAD)
-    pool.store.unreachable(pool["a"], "refused", certain=True)
+    pool.store.scraped(pool["a"], READING)
+    pool.store.not_scraped(pool["a"], Sign.REFUSED, "refused")
     assert not pool["a"].ready
 
 
-def test_one_timeout_is_forgiven_and_the_second_is_not() -> None:
+def test_one_missing_connection_is_forgiven_and_the_second_is_not() -> None:
     pool = Pool("a")
-    pool.store.scraped(pool["a"], LOAD)
-    pool.store.unreachable(pool["a"], "timeout", certain=False)
+    pool.store.scraped(pool["a"], READING)
+    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
     assert pool["a"].ready
-    pool.store.unreachable(pool["a"], "timeout", certain=False)
+    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
     assert not pool["a"].ready
 
 
-def test_good_scrape_forgives_earlier_timeouts() -> None:
+def test_good_scrape_forgives_earlier_missing_connections() -> None:
     pool = Pool("a")
     for _ in range(5):
-        pool.store.unreachable(pool["a"], "timeout", certain=False)
-        pool.store.scraped(pool["a"], LOAD)
+        pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
+        pool.store.scraped(pool["a"], READING)
     assert pool["a"].ready
 
 
-def test_endpoint_without_a_usable_page_is_ready_but_its_load_is_unknown() -> None:
+def test_endpoint_without_a_usable_page_is_ready() -> None:
     pool = Pool("a")
-    pool.store.scraped(pool["a"], LOAD)
-    pool.store.answered_badly(pool["a"], "http_status")
+    pool.store.not_scraped(pool["a"], Sign.ALIVE, "http_status")
     assert pool["a"].ready
-    assert pool["a"].load == Load()
+
+
+def test_endpoint_that_is_silent_stays_ready_and_is_avoided_in_favour_of_others() -> None:
+    pool = Pool("a")
+    pool.store.scraped(pool["a"], READING)
+    for _ in range(FAILURES):
+        assert pool["a"].avoided_until_s <= pool.now_s
+        pool.store.not_scraped(pool["a"], Sign.SILENT, "timeout")
+    assert pool["a"].ready
+    assert pool["a"].avoided_until_s > pool.now_s
+
+
+def test_silence_of_a_page_does_not_matter_while_requests_are_answered() -> None:
+    pool = Pool("a")
+    for _ in range(10):
+        pool.store.not_scraped(pool["a"], Sign.SILENT, "timeout")
+        pool.store.routed(pool["a"], 0).started(200)
+    assert pool["a"].avoided_until_s <= pool.now_s
+
+
+def test_page_after_a_silence_ends_the_avoidance() -> None:
+    pool = Pool("a")
+    for _ in range(FAILURES):
+        pool.store.not_scraped(pool["a"], Sign.SILENT, "timeout")
+    pool.store.scraped(pool["a"], READING)
+    assert pool["a"].avoided_until_s <= pool.now_s
+
+
+def test_good_page_does_not_end_what_failed_answers_began() -> None:
+    pool = Pool("a")
+    for _ in range(FAILURES):
+        pool.store.routed(pool["a"], 0).started(503)
+    pool.store.scraped(pool["a"], READING)
+    assert pool["a"].avoided_until_s > pool.now_s
+
+
+def test_endpoint_warms_up_whenever_it_becomes_ready() -> None:
+    pool = Pool("a")
+    pool.store.scraped(pool["a"], READING)
+    assert pool["a"].warm_at_s == pool.now_s + WARM_UP_S
+    pool.now_s += 100
+    pool.store.scraped(pool["a"], READING)
+    assert pool["a"].warm_at_s < pool.now_s
+    pool.store.not_scraped(pool["a"], Sign.REFUSED, "refused")
+    pool.store.scraped(pool["a"], READING)
+    assert pool["a"].warm_at_s == pool.now_s + WARM_UP_S
+
+
+@pytest.mark.parametrize(
+    ("load", "own", "rests"),
+    [
+        pytest.param(Load(waiting=0, running=0), 0, True, id="nothing to do"),
+        pytest.param(Load(waiting=0, running=1), 0, False, id="others' requests"),
+        pytest.param(Load(waiting=0, running=0), 1, False, id="own requests"),
+    ],
+)
+def test_endpoint_rests_when_nothing_is_to_do(load: Load, own: int, rests: bool) -> None:  # noqa: FBT001 - a table
+    pool = Pool("a")
+    pool.store.scraped(pool["a"], Reading(load=load))
+    for _ in range(own):
+        pool.store.routed(pool["a"], 0)
+    assert pool.store.is_at_rest(pool["a"]) is rests
+
+
+def test_endpoint_whose_page_fails_does_not_rest() -> None:
+    pool = Pool("a")
+    pool.store.scraped(pool["a"], Reading(load=Load(waiting=0, running=0)))
+    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
+    assert not pool.store.is_at_rest(pool["a"])
+
+
+def test_missing_metrics_are_those_of_the_last_page() -> None:
+    pool = Pool("a")
+    pool.store.scraped(pool["a"], Reading(load=LOAD, missing=["m"]))
+    assert pool.store.missing_metrics(pool["a"]) == ["m"]
+    pool.store.scraped(pool["a"], READING)
+    assert pool.store.missing_metrics(pool["a"]) == ()
 
 
 def test_late_news_of_an_endpoint_that_left_changes_nothing() -> None:
@@ -107,9 +184,9 @@ def test_late_news_of_an_endpoint_that_left_changes_nothing() -> None:
     gone = pool["a"]
     pool.store.replace([])
     pool.store.replace([spec("a")])
-    pool.store.scraped(gone, LOAD)
-    pool.store.answered_badly(gone, "http_status")
-    pool.store.unreachable(gone, "refused", certain=True)
+    pool.store.scraped(gone, READING)
+    pool.store.not_scraped(gone, Sign.ALIVE, "http_status")
+    pool.store.not_scraped(gone, Sign.REFUSED, "refused")
     assert not pool["a"].ready
     assert pool["a"].load == Load()
     assert pool.store.scrape_age_s(gone) is None
@@ -118,9 +195,9 @@ def test_late_news_of_an_endpoint_that_left_changes_nothing() -> None:
 def test_scrape_age_counts_from_the_last_good_scrape() -> None:
     pool = Pool("a")
     assert pool.store.scrape_age_s(pool["a"]) is None
-    pool.store.scraped(pool["a"], LOAD)
+    pool.store.scraped(pool["a"], READING)
     pool.now_s += 2.5
-    pool.store.answered_badly(pool["a"], "http_status")
+    pool.store.not_scraped(pool["a"], Sign.ALIVE, "http_status")
     assert pool.store.scrape_age_s(pool["a"]) == pytest.approx(2.5)
 
 

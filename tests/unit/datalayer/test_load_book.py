@@ -8,7 +8,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from epp.datalayer.load_book import FADE_S, REAP_S, SETTLE_S, InFlightRequest, LoadBook
+from epp.datalayer.load_book import (
+    FADE_S,
+    HALF_LIFE_S,
+    REAP_S,
+    SETTLE_S,
+    UNREACHED_STATUS,
+    InFlightRequest,
+    LoadBook,
+)
+from epp.datalayer.typical import MEAN_FOR_S, TypicalLoad
 from epp.plugin import Endpoint, InFlight, Load
 from epp.plugin.testing import make_endpoint
 
@@ -19,7 +28,8 @@ class Desk:
     def __init__(self) -> None:
         self.now_s = 1000.0
         self.endpoint: Endpoint = make_endpoint(waiting=None, running=None, kv_cache_ratio=None)
-        self.book = LoadBook(self.endpoint, lambda: self.now_s)
+        self.typical = TypicalLoad(lambda: self.now_s)
+        self.book = LoadBook(self.endpoint, lambda: self.now_s, typical=self.typical)
 
     def page(self, *, waiting: int = 0, running: int = 0, after_s: float = 1.0, **more: float) -> None:
         """Ask for a page, and get it at once."""
@@ -110,7 +120,7 @@ def test_request_that_no_page_will_ever_show_fades() -> None:
     desk.page()
     desk.book.routed(10).ended()
     desk.now_s += FADE_S + 1
-    desk.book.unknown()
+    desk.book.not_scraped()
     assert desk.endpoint.in_flight.requests == 0
 
 
@@ -124,13 +134,100 @@ def test_request_whose_end_is_never_reported_is_let_go() -> None:
     assert desk.endpoint.in_flight.requests == 0
 
 
-def test_unknown_load_stays_unknown() -> None:
+def test_endpoint_that_was_never_scraped_has_what_was_sent_to_it() -> None:
     desk = Desk()
     desk.book.routed(10)
-    assert desk.load == (None, None)
-    desk.page(waiting=1)
-    desk.book.unknown()
-    assert desk.load == (None, None)
+    assert desk.load == (1, 0)
+
+
+def test_what_a_page_showed_of_others_fades_while_pages_do_not_come() -> None:
+    desk = Desk()
+    desk.page(waiting=8, running=16)
+    loads = []
+    for _ in range(4):
+        desk.now_s += HALF_LIFE_S
+        desk.book.not_scraped()
+        loads.append(desk.load)
+    assert loads == [(4, 8), (2, 4), (1, 2), (0, 1)]
+
+
+def test_own_requests_do_not_fade() -> None:
+    desk = Desk()
+    desk.page(waiting=8)
+    desk.book.routed(10)
+    desk.now_s += 100 * HALF_LIFE_S
+    desk.book.not_scraped()
+    assert desk.load == (1, 0)
+
+
+def test_endpoint_without_pages_is_taken_for_a_typical_one() -> None:
+    desk = Desk()
+    for waiting, ratio in [(2, 0.2), (6, 0.6)]:
+        neighbour = LoadBook(make_endpoint(), lambda: desk.now_s, typical=desk.typical)
+        neighbour.scraped(Load(waiting=waiting, running=10, kv_cache_ratio=ratio))
+    desk.page(waiting=100, running=100, kv_cache_ratio=0.9)
+    desk.now_s += 100 * HALF_LIFE_S
+    desk.book.not_scraped()
+    assert desk.load == (4, 10)
+    assert desk.endpoint.load.kv_cache_ratio == pytest.approx(0.4)
+
+
+def test_number_that_an_engine_does_not_export_is_taken_for_a_typical_one() -> None:
+    desk = Desk()
+    neighbour = LoadBook(make_endpoint(), lambda: desk.now_s, typical=desk.typical)
+    neighbour.scraped(Load(waiting=3, running=10, kv_cache_ratio=0.5))
+    desk.now_s += MEAN_FOR_S
+    desk.book.scraped(Load(running=2))
+    assert desk.load == (3, 2)
+    assert desk.endpoint.load.kv_cache_ratio == 0.5
+
+
+def test_old_page_is_not_shown_raw_for_ever() -> None:
+    desk = Desk()
+    desk.page(waiting=8)
+    desk.now_s += HALF_LIFE_S
+    desk.book.not_scraped()
+    assert desk.endpoint.scraped.waiting == 8
+    desk.now_s += 10 * HALF_LIFE_S
+    desk.book.not_scraped()
+    assert desk.endpoint.scraped == Load()
+
+
+@pytest.mark.parametrize("jump_s", [-1e6, -0.1, 1e6])
+def test_clock_that_jumps_leaves_counts_as_they_are(jump_s: float) -> None:
+    desk = Desk()
+    desk.page(waiting=4)
+    request = desk.book.routed(10)
+    request.started(200)
+    desk.now_s += jump_s
+    desk.book.not_scraped()
+    waiting, running = desk.load
+    assert waiting is not None
+    assert 0 <= waiting <= 4
+    assert running in {0, 1}
+    request.ended()
+    assert desk.endpoint.in_flight == InFlight()
+
+
+def test_output_that_is_estimated_counts_until_the_end_and_so_does_the_prompt() -> None:
+    desk = Desk()
+    request = desk.book.routed(100, 50)
+    assert desk.endpoint.in_flight == InFlight(requests=1, unstarted=1, uncached_tokens=100, estimated_tokens=50)
+    request.started(200)
+    assert desk.endpoint.in_flight == InFlight(requests=1, estimated_tokens=150)
+    assert desk.endpoint.in_flight.tokens == 150
+    request.ended()
+    assert desk.endpoint.in_flight == InFlight()
+
+
+def test_request_that_went_elsewhere_is_gone_at_once_and_tells_against_the_endpoint() -> None:
+    statuses: list[int | None] = []
+    book = LoadBook(make_endpoint(), lambda: 0.0, on_answer=statuses.append)
+    request = book.routed(100)
+    request.went_elsewhere()
+    request.ended()
+    assert statuses == [UNREACHED_STATUS]
+    assert book.routed(0) is not request
 
 
 def test_prompts_that_were_sent_since_the_page_fill_the_cache() -> None:
@@ -150,7 +247,7 @@ def test_endpoint_without_a_page_keeps_nothing_of_requests_that_are_over() -> No
         request = desk.book.routed(10)
         request.started(200)
         request.ended()
-    desk.book.unknown()
+    desk.book.not_scraped()
     del request
     gc.collect()
     assert not [one for one in gc.get_objects() if isinstance(one, InFlightRequest) and one._book is desk.book]
@@ -169,6 +266,7 @@ class Tracked:
 
     request: InFlightRequest
     tokens: int
+    output: int
     routed_at_s: float
     events: list[str] = field(default_factory=list)
 
@@ -187,10 +285,10 @@ class Interleavings(RuleBasedStateMachine):
         self.live: list[Tracked] = []
         self.gone: list[Tracked] = []
 
-    @rule(tokens=st.integers(0, 1000))
-    def decide(self, tokens: int) -> None:
-        request = self.desk.book.routed(tokens)
-        self.live.append(Tracked(request, tokens, self.desk.now_s))
+    @rule(tokens=st.integers(0, 1000), output=st.sampled_from([0, 7]))
+    def decide(self, tokens: int, output: int) -> None:
+        request = self.desk.book.routed(tokens, output)
+        self.live.append(Tracked(request, tokens, output, self.desk.now_s))
 
     @precondition(lambda self: self.live or self.gone)
     @rule(data=st.data(), event=st.sampled_from(["started", "ended"]))
@@ -209,7 +307,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def no_page(self) -> None:
-        self.desk.book.unknown()
+        self.desk.book.not_scraped()
         self.desk.page()
         self.forget()
 
@@ -232,7 +330,8 @@ class Interleavings(RuleBasedStateMachine):
         assert self.desk.endpoint.in_flight == InFlight(
             requests=len(self.live),
             unstarted=len(waiting) + len(unseen),
-            uncached_tokens=sum(one.tokens for one in waiting),
+            uncached_tokens=sum(one.tokens for one in waiting + unseen),
+            estimated_tokens=sum(one.output for one in self.live) + sum(one.tokens for one in started if one.output),
         )
         load = self.desk.endpoint.load
         assert load.waiting is not None

@@ -1,16 +1,17 @@
 """What becomes of a routed request: what its answer tells, who is told, and that it ends once."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import pytest
 
-from epp.director import ArrivedRequest, Controls
+from epp.director import ArrivedRequest, Controls, RoutedRequest
 from epp.observability import Guard, Metrics
 from epp.observability.lifecycle_guards import GuardedObserver
-from epp.plugin import Decision, InferenceRequest, Response, Usage
-from epp.plugin.testing import make_context, make_endpoint
+from epp.plugin import Decision, Endpoint, InferenceRequest, OutputEstimate, Response, Usage
+from epp.plugin.testing import make_context, make_endpoint, make_request
 from tests.fakes.picker import director_and_metrics, value_of
-from tests.fakes.routed import make_routed
+from tests.fakes.routed import make_reporting, make_routed
 
 OK = {":status": "200"}
 USAGE = b'{"usage":{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":4}}}'
@@ -135,6 +136,43 @@ def test_fallback_that_served_is_the_one_that_is_named() -> None:
     for served_by, name in (("10.0.0.2:8000", "second"), ("10.0.0.1:8000", "first"), ("10.9.9.9:1", "first")):
         routed = make_routed(first, second, endpoint_header="x-inference-pod")
         assert routed.response_head(OK, served_by) == {"x-inference-pod": name}
+
+
+class Entry:
+    """Notes what it is told of a request in flight."""
+
+    def __init__(self, endpoint: Endpoint, tokens: tuple[int, int]) -> None:
+        self.endpoint, self.tokens = endpoint.name, tokens
+        self.events: list[object] = []
+
+    def started(self, status: int | None) -> None:
+        self.events.append(status)
+
+    def ended(self) -> None:
+        self.events.append("ended")
+
+    def went_elsewhere(self) -> None:
+        self.events.append("elsewhere")
+
+
+def test_fallback_that_serves_is_the_one_that_the_request_is_in_flight_to() -> None:
+    first, second = make_endpoint("first", address="10.0.0.1"), make_endpoint("second", address="10.0.0.2")
+    entries: list[Entry] = []
+
+    def take(endpoint: Endpoint, uncached_tokens: int, output_tokens: int) -> Entry:
+        entries.append(Entry(endpoint, (uncached_tokens, output_tokens)))
+        return entries[-1]
+
+    reporting = dataclasses.replace(make_reporting(), take=take)
+    request = make_request(prompts=[b"x" * 40])
+    request.attach(OutputEstimate(3))
+    routed = RoutedRequest(request, Decision(endpoints=[first, second]), reporting=reporting, is_parsed=False)
+    routed.response_head(OK, "10.0.0.2:8000")
+    routed.ended()
+    assert [(one.endpoint, one.tokens, one.events) for one in entries] == [
+        ("first", (10, 3), ["elsewhere"]),
+        ("second", (10, 3), [200, "ended"]),
+    ]
 
 
 BODY = b'{"model":"asked-for", "prompt":"x", "seed": 9007199254740993}'

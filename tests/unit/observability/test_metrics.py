@@ -6,7 +6,7 @@ from epp.observability import Metrics
 from epp.observability.metrics import MAX_MODELS
 from epp.plugin import Response
 from epp.plugin.testing import make_endpoint
-from tests.fakes.picker import value_of
+from tests.fakes.picker import PoolOf, value_of
 
 
 def test_models_beyond_the_bound_count_as_other() -> None:
@@ -53,9 +53,14 @@ def test_series_of_an_endpoint_go_with_it() -> None:
 
 def test_pool_is_read_when_the_metrics_are() -> None:
     metrics = Metrics(CollectorRegistry())
-    pool = [make_endpoint("a"), make_endpoint("b", ready=False)]
-    metrics.watch_pool(lambda: pool, lambda endpoint: 2.5 if endpoint.name == "a" else None)
+    metrics.watch_pool(PoolOf(make_endpoint("a"), make_endpoint("b", ready=False), age_s=2.5, missing=["vllm:x"]))
     assert value_of(metrics, "epp_endpoints") == 2.0
     assert value_of(metrics, "epp_endpoints_ready") == 1.0
     assert value_of(metrics, "epp_scrape_age_seconds", endpoint="default/a") == 2.5
-    assert value_of(metrics, "epp_scrape_age_seconds", endpoint="default/b") is None
+    assert value_of(metrics, "epp_endpoint_metric_missing", endpoint="default/a", metric="vllm:x") == 1.0
+
+
+def test_endpoint_that_was_never_scraped_has_no_age() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.watch_pool(PoolOf(make_endpoint("a"), age_s=None))
+    assert value_of(metrics, "epp_scrape_age_seconds", endpoint="default/a") is None

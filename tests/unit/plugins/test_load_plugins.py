@@ -2,10 +2,11 @@
 
 import pytest
 
-from epp.plugin import Endpoint, InFlight, PrefixMatches
+from epp.plugin import Endpoint, InferenceRequest, InFlight, OutputEstimate, ParsedBody, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request
 from epp_plugins.filters.utilization import Condition, Metric, UtilizationFilter
 from epp_plugins.filters.utilization import Params as UtilizationParams
+from epp_plugins.producers import inflight_load
 from epp_plugins.scorers import active_request, load_aware, token_load
 from epp_plugins.scorers.load_choice import LoadParams
 from epp_plugins.scorers.running_requests_size import RunningRequestsSizeScorer
@@ -19,9 +20,9 @@ def busy_with(requests: int, *, tokens: int = 0) -> Endpoint:
     return endpoint
 
 
-def test_smallest_batch_scores_highest_and_an_unknown_one_nothing() -> None:
-    pool = [make_endpoint(running=running) for running in (0, 5, 10, None)]
-    assert RunningRequestsSizeScorer(LoadParams()).score(REQUEST, pool) == [1.0, 0.5, 0.0, 0.0]
+def test_smallest_batch_scores_highest_and_an_unknown_one_as_the_mean() -> None:
+    pool = [make_endpoint(running=running) for running in (0, 9, 10, None)]
+    assert RunningRequestsSizeScorer(LoadParams()).score(REQUEST, pool) == pytest.approx([1.0, 0.1, 0.0, 1.1 / 3])
 
 
 @pytest.mark.parametrize(
@@ -46,9 +47,9 @@ def test_pool_that_is_idle_is_rated_alike() -> None:
 @pytest.mark.parametrize(
     ("threshold", "scores"),
     [
-        pytest.param(128, [0.5, 0.25, 0.0, 0.0, 0.0], id="default"),
-        pytest.param(0, [0.5, 0.25, 0.0, 0.0, 0.0], id="nonsense is the default"),
-        pytest.param(256, [0.5, 0.375, 0.25, 0.0, 0.0], id="other"),
+        pytest.param(128, [0.5, 0.25, 0.0, 0.0, 0.1875], id="default"),
+        pytest.param(0, [0.5, 0.25, 0.0, 0.0, 0.1875], id="nonsense is the default"),
+        pytest.param(256, [0.5, 0.375, 0.25, 0.0, 0.28125], id="other"),
     ],
 )
 def test_queue_is_rated_against_a_threshold(threshold: int, scores: list[float]) -> None:
@@ -93,3 +94,35 @@ def test_when_all_are_above_the_limit_the_fallback_decides(*, fallback: bool) ->
     limits = [Condition(metric=Metric.WAITING_QUEUE, max_value=8)]
     params = UtilizationParams(conditions=limits, fallback_on_empty=fallback)
     assert list(UtilizationFilter(params).filter(REQUEST, pool)) == (pool if fallback else [])
+
+
+@pytest.mark.parametrize(
+    ("params", "wanted", "tokens"),
+    [
+        pytest.param(inflight_load.Params(add_estimated_output_tokens=True), None, 150, id="ratio of the prompt"),
+        pytest.param(inflight_load.Params(add_estimated_output_tokens=True), 16, 16, id="what the client wants back"),
+        pytest.param(
+            inflight_load.Params(add_estimated_output_tokens=True, max_estimated_output_tokens=20), 90, 20, id="bound"
+        ),
+        pytest.param(
+            inflight_load.Params(add_estimated_output_tokens=True, output_ratio=0.25), None, 25, id="another ratio"
+        ),
+    ],
+)
+def test_output_is_estimated_from_the_prompt(params: inflight_load.Params, wanted: int | None, tokens: int) -> None:
+    parsed = ParsedBody(model="m", prompts=[b"x" * 400], max_output_tokens=wanted)
+    request = InferenceRequest(request_id="", head={}, parsed=parsed, body_bytes=0)
+    inflight_load.InflightLoadProducer(params).produce(request, [])
+    assert request.attribute(OutputEstimate) == OutputEstimate(tokens)
+
+
+def test_output_is_not_estimated_unless_it_is_asked_for() -> None:
+    inflight_load.InflightLoadProducer(inflight_load.Params()).produce(REQUEST, [])
+    assert REQUEST.attribute(OutputEstimate) is None
+
+
+def test_estimated_output_counts_for_the_token_load() -> None:
+    pool = [busy_with(1), busy_with(1)]
+    pool[0].in_flight = InFlight(requests=1, estimated_tokens=100)
+    scorer = token_load.TokenLoadScorer(token_load.Params(queue_threshold_tokens=200))
+    assert scorer.score(make_request(prompts=[]), pool) == [0.5, 1.0]

@@ -16,8 +16,8 @@ from epp_plugins.scorers.queue import QueueScorer
         pytest.param([0, 5, 10], [1.0, 0.5, 0.0], id="relative to the others"),
         pytest.param([3, 3], [1.0, 1.0], id="all equal"),
         pytest.param([7], [1.0], id="one candidate"),
-        pytest.param([2, None, 4], [1.0, 0.0, 0.0], id="unknown is not idle"),
-        pytest.param([2, None], [1.0, 0.0], id="unknown beside one"),
+        pytest.param([2, None, 4], [1.0, 0.5, 0.0], id="unknown is neither the best nor the worst"),
+        pytest.param([2, None], [1.0, 1.0], id="unknown beside one"),
         pytest.param([None, None], [0.0, 0.0], id="none known"),
     ],
 )
@@ -27,8 +27,8 @@ def test_queue_scorer_rates_short_queues_high(waiting: list[int | None], scores:
 
 
 def test_kv_cache_scorer_rates_free_cache() -> None:
-    candidates = [make_endpoint(kv_cache_ratio=ratio) for ratio in (0.0, 0.25, 1.0, None)]
-    assert KvCacheUtilizationScorer(LoadParams()).score(make_request(), candidates) == [1.0, 0.75, 0.0, 0.0]
+    candidates = [make_endpoint(kv_cache_ratio=ratio) for ratio in (0.0, 0.5, 1.0, None)]
+    assert KvCacheUtilizationScorer(LoadParams()).score(make_request(), candidates) == [1.0, 0.5, 0.0, 0.5]
 
 
 def test_prefix_scorer_rates_the_matched_share() -> None:

@@ -6,20 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.datalayer.exposition import read_load
-from epp.datalayer.mapping import VLLM
-from epp.plugin import Load
+from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
+from epp.plugin import Load, Reading
+from epp.plugin.testing import make_endpoint
 
 REAL_PAGE = Path(__file__).parents[2] / "data" / "vllm-0.32-metrics.txt"
 """Read off a real vLLM 0.32 server on the CPU, at rest."""
 
 
+def read(page: bytes) -> Reading:
+    return CoreMetricsExtractor(Params()).read_load(make_endpoint(), page)
+
+
 def load_of(page: str) -> Load:
-    return read_load(page.encode(), VLLM)
+    return read(page.encode()).load
 
 
 def test_page_of_a_real_idle_vllm_is_read() -> None:
-    assert read_load(REAL_PAGE.read_bytes(), VLLM) == Load(
+    assert read(REAL_PAGE.read_bytes()).load == Load(
         waiting=0, running=0, kv_cache_ratio=0.0, block_size_tokens=128, block_count=16384
     )
 
@@ -113,8 +117,8 @@ def test_page_without_any_of_them_is_an_unknown_load() -> None:
 @given(st.binary(max_size=200), st.integers(0, 4))
 def test_garbage_around_or_in_a_page_never_raises(garbage: bytes, lines: int) -> None:
     page = b"vllm:num_requests_waiting 1\n" * lines
-    read_load(page + garbage, VLLM)
-    read_load(b"vllm:num_requests_waiting" + garbage + b"\nvllm:cache_config_info{" + garbage + b"} 1", VLLM)
+    read(page + garbage)
+    read(b"vllm:num_requests_waiting" + garbage + b"\nvllm:cache_config_info{" + garbage + b"} 1")
 
 
 @pytest.mark.parametrize(
@@ -129,4 +133,4 @@ def test_garbage_around_or_in_a_page_never_raises(garbage: bytes, lines: int) ->
 )
 def test_hostile_page_of_8_mb_is_read_in_linear_time(page: bytes) -> None:
     """A page of quadratic cost would not end within any patience; the suite's own time is the bound."""
-    assert read_load(page, VLLM).waiting is None
+    assert read(page).load.waiting is None

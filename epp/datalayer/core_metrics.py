@@ -1,0 +1,149 @@
+"""``core-metrics-extractor``: the load that an engine's metrics page tells, whichever engine it is."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from epp.config import did_you_mean
+from epp.datalayer.engine_config import EngineConfig, configured
+from epp.datalayer.engines import (
+    ENGINES,
+    MAX_ADAPTERS_LABEL,
+    RUNNING_ADAPTERS_LABEL,
+    WAITING_ADAPTERS_LABEL,
+    Engine,
+    Specs,
+)
+from epp.datalayer.exposition import Layout, read_number
+from epp.plugin import Adapters, ConfigurationError, Endpoint, Load, PluginParams, Problem, Reading
+
+ENGINE_LABELS = ("llm-d.ai/engine-type", "inference.networking.k8s.io/engine-type")
+"""An endpoint's label that names its engine: current and old."""
+
+
+class Params(PluginParams):
+    """Names and defaults of the Go pickers."""
+
+    engine_label_key: str | None = None
+    """Label of an endpoint that names its engine; `ENGINE_LABELS` when left out."""
+    default_engine: str = "vllm"
+    """The engine that is tried first where no label names one."""
+    engine_configs: list[EngineConfig] = msgspec.field(default_factory=list)
+    """Engines that are not built in, or whose metrics have other names."""
+
+
+class CoreMetricsExtractor:
+    """Reads waiting, running, cache use, cache size and adapters.
+
+    The engine is the one that the endpoint's label names, else the default; a page that has no queue of that engine is
+    read as that of the first engine which has one. Series of data-parallel ranks are summed, cache use is their mean.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._engines = {engine.name: engine for engine in ENGINES}
+        for i, config in enumerate(params.engine_configs):
+            self._engines[config.name] = configured(config, self._engines.get(config.name), i)
+        if params.default_engine not in self._engines:
+            hint = did_you_mean(params.default_engine, self._engines)
+            message = f"no engine is named `{params.default_engine}`{hint}"
+            raise ConfigurationError([Problem("parameters.defaultEngine", message)])
+        self._default = params.default_engine
+        self._label_keys = ENGINE_LABELS if params.engine_label_key is None else (params.engine_label_key,)
+        self._layouts: dict[Endpoint, Layout] = {}
+
+    def read_load(self, endpoint: Endpoint, page: bytes) -> Reading:
+        """Return what the page says, and which of the engine's metrics it should have and has not."""
+        layout = self._layouts.get(endpoint)
+        if layout is None:
+            layout = self._layouts[endpoint] = Layout()
+        named = next((endpoint.labels[key] for key in self._label_keys if key in endpoint.labels), self._default)
+        expected = self._engines.get(named) or self._engines[self._default]
+        reading = _PageOfEngine(page, layout, expected).read()
+        if reading.load.waiting is not None or reading.load.running is not None:
+            return reading
+        for engine in self._engines.values():
+            other = _PageOfEngine(page, layout, engine).read()
+            if other.load.waiting is not None or other.load.running is not None:
+                return other
+        return reading
+
+    def on_endpoint_removed(self, endpoint: Endpoint) -> None:
+        """Forget where its metrics stood."""
+        self._layouts.pop(endpoint, None)
+
+
+class _PageOfEngine:
+    """One page, read under the names of one engine."""
+
+    def __init__(self, page: bytes, layout: Layout, engine: Engine) -> None:
+        self._page = page
+        self._layout = layout
+        self._engine = engine
+        self._missing: list[str] = []
+
+    def read(self) -> Reading:
+        engine = self._engine
+        waiting, running = self._values(engine.waiting), self._values(engine.running)
+        ratios = self._values(engine.kv_cache_ratio)
+        block_sizes, block_counts = self._cache_size()
+        load = Load(
+            waiting=round(sum(waiting)) if waiting else None,
+            running=round(sum(running)) if running else None,
+            kv_cache_ratio=min(1.0, sum(ratios) / len(ratios)) if ratios else None,
+            block_size_tokens=block_sizes[0] if block_sizes else None,
+            block_count=sum(block_counts) if block_counts else None,
+            adapters=self._adapters(),
+            custom={key: sum(values) for key, spec in engine.custom.items() if (values := self._values((spec,)))},
+        )
+        return Reading(load=load, missing=self._missing)
+
+    def _values(self, specs: Specs) -> list[float]:
+        """Return the usable values of the first metric that has any; none of them is noted as missing."""
+        for spec in specs:
+            group = self._layout.find(self._page, spec.name)
+            texts = [text for _, text in group.with_labels(spec.labels)] if spec.labels else group.samples.values()
+            values = [value for text in texts if (value := read_number(text)) is not None]
+            if values:
+                return values
+        if specs:
+            self._missing.append(str(specs[0]))
+        return []
+
+    def _cache_size(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Return block sizes and numbers of blocks, one for each data-parallel rank."""
+        engine = self._engine
+        for spec in engine.cache_info:
+            sets = [labels for labels, _ in self._layout.find(self._page, spec.name).with_labels(spec.labels)]
+            if sets:
+                return _positive(sets, engine.block_size_label), _positive(sets, engine.block_count_label)
+        if engine.cache_info:
+            self._missing.append(str(engine.cache_info[0]))
+        return [int(v) for v in self._values(engine.block_size)], [int(v) for v in self._values(engine.block_count)]
+
+    def _adapters(self) -> Adapters | None:
+        """Return the adapters in use by the series with the greatest value, a time: vLLM leaves the old ones there."""
+        newest = -1.0
+        found: Mapping[bytes, bytes] | None = None
+        for spec in self._engine.adapters:
+            for labels, value in self._layout.find(self._page, spec.name).with_labels(spec.labels):
+                at = read_number(value)
+                if at is not None and at > newest:
+                    newest, found = at, labels
+        if found is None:
+            return None
+        return Adapters(
+            running=_names(found.get(RUNNING_ADAPTERS_LABEL)),
+            waiting=_names(found.get(WAITING_ADAPTERS_LABEL)),
+            most=next(iter(_positive([found], MAX_ADAPTERS_LABEL)), None),
+        )
+
+
+def _positive(label_sets: Sequence[Mapping[bytes, bytes]], label: bytes) -> list[int]:
+    """Return the label's values that are positive integers; vLLM writes ``None`` for what it does not know yet."""
+    numbers = (read_number(labels.get(label, b"")) for labels in label_sets)
+    return [int(number) for number in numbers if number and number >= 1]
+
+
+def _names(text: bytes | None) -> frozenset[str]:
+    """Return the names of a comma-separated list."""
+    return frozenset(name for part in (text or b"").decode(errors="replace").split(",") if (name := part.strip()))
