@@ -6,7 +6,7 @@ from typing import assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from epp.datalayer.ejection import Ejection
+from epp.datalayer.ejection import FIRST_FAILED_STATUS, Ejection
 from epp.datalayer.load_book import HALF_LIFE_S, InFlightRequest, LoadBook
 from epp.datalayer.typical import TypicalLoad
 from epp.plugin import Endpoint, EndpointSpec, Reading, Sign
@@ -52,6 +52,7 @@ class Datastore:
         self._entries: dict[str, _Entry] = {}
         self._endpoints: Sequence[Endpoint] = ()
         self._listeners: list[Callable[[], None]] = []
+        self._failure_listeners: list[Callable[[Endpoint], None]] = []
 
     def endpoints(self) -> Sequence[Endpoint]:
         """Return the pool, ready or not, in the order of the source."""
@@ -60,6 +61,10 @@ class Datastore:
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after endpoints came or went."""
         self._listeners.append(listener)
+
+    def on_failed_answer(self, listener: Callable[[Endpoint], None]) -> None:
+        """Call ``listener`` whenever an endpoint has answered a request with a failure, or could not be reached."""
+        self._failure_listeners.append(listener)
 
     def replace(self, specs: Sequence[EndpointSpec]) -> None:
         """Make the pool exactly these.
@@ -166,12 +171,19 @@ class Datastore:
     def _new_entry(self, spec: EndpointSpec) -> _Entry:
         endpoint = Endpoint(spec)
         ejection = Ejection(endpoint, clock=self._clock, log=self._log)
+
+        def answered(status: int | None) -> None:
+            ejection.answered(status)
+            if status is not None and status >= FIRST_FAILED_STATUS:
+                for listener in self._failure_listeners:
+                    listener(endpoint)
+
         book = LoadBook(
             endpoint,
             self._clock,
             typical=self._typical,
             half_life_s=self._half_life_s,
-            on_answer=ejection.answered,
+            on_answer=answered,
         )
         return _Entry(endpoint, book, ejection)
 

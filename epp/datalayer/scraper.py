@@ -6,6 +6,7 @@ that have nothing to do half as often: with many endpoints this is what a picker
 """
 
 import asyncio
+import contextlib
 import math
 import random
 
@@ -21,6 +22,8 @@ TIMEOUT_S = 1.0
 JITTER_RATIO = 0.1
 REST_FACTOR = 2
 """How much longer the pause is for an endpoint that has nothing to do."""
+SHORTEST_PAUSE_S = 0.1
+"""How soon an endpoint is asked again whose answers fail."""
 ASKED_TOGETHER = 5
 """How many endpoints are asked at one moment, on the average; all at once would keep requests waiting."""
 
@@ -47,9 +50,11 @@ class Scraper:
         self._random = rng
         self._log = log
         self._changed = asyncio.Event()
+        self._suspected: dict[Endpoint, asyncio.Event] = {}
         self._waiting_for_first: set[Endpoint] = set()
         self._all_scraped = asyncio.Event()
         datastore.on_change(self._changed.set)
+        datastore.on_failed_answer(self._look_again)
 
     async def run(self) -> None:
         """Scrape every endpoint of the pool, as it changes, until cancelled."""
@@ -60,10 +65,12 @@ class Scraper:
                 pool = set(self._datastore.endpoints())
                 for endpoint in [endpoint for endpoint in followed if endpoint not in pool]:
                     followed.pop(endpoint).cancel()
+                    del self._suspected[endpoint]
                     self._note_first(endpoint)
                 for endpoint in pool.difference(followed):
                     self._waiting_for_first.add(endpoint)
-                    followed[endpoint] = tasks.create_task(self._follow(endpoint, fetch))
+                    self._suspected[endpoint] = asyncio.Event()
+                    followed[endpoint] = tasks.create_task(self._follow(endpoint, fetch, self._suspected[endpoint]))
                 if not self._waiting_for_first:
                     self._all_scraped.set()
                 await self._changed.wait()
@@ -72,7 +79,12 @@ class Scraper:
         """Return when every endpoint of the first pool was tried once: from then on a decision has numbers."""
         await self._all_scraped.wait()
 
-    async def _follow(self, endpoint: Endpoint, fetch: Fetch) -> None:
+    def _look_again(self, endpoint: Endpoint) -> None:
+        """Ask an endpoint soon that has failed: it may be gone."""
+        if endpoint in self._suspected:
+            self._suspected[endpoint].set()
+
+    async def _follow(self, endpoint: Endpoint, fetch: Fetch, suspected: asyncio.Event) -> None:
         while True:
             try:
                 await self._scrape(endpoint, fetch)
@@ -80,7 +92,12 @@ class Scraper:
                 self._fail(endpoint, FetchError("internal", repr(fault)))
                 self._log.error("scrape_fault", endpoint=endpoint.key, exc_info=fault)
             self._note_first(endpoint)
-            await asyncio.sleep(self._pause_s(REST_FACTOR if self._datastore.is_at_rest(endpoint) else 1))
+            pause_s = self._pause_s(REST_FACTOR if self._datastore.is_at_rest(endpoint) else 1)
+            await asyncio.sleep(min(pause_s, SHORTEST_PAUSE_S))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s - SHORTEST_PAUSE_S):
+                    await suspected.wait()
+            suspected.clear()
 
     async def _scrape(self, endpoint: Endpoint, fetch: Fetch) -> None:
         """Fetch one page and note what it says, or why there is none."""

@@ -27,16 +27,16 @@ from tests.fakes.upstream import Upstream, running_upstreams
 class Scraped:
     """A scraper at work on one endpoint."""
 
-    def __init__(self, port: int, source: SourceParams) -> None:
+    def __init__(self, port: int, interval_s: float) -> None:
         self.metrics, log = Metrics(CollectorRegistry()), make_context().log
         loop = asyncio.get_running_loop()
         self.store = Datastore(clock=loop.time, log=log, on_removed=lambda _: None, half_life_s=0.05)
         guard = Guard("source", metrics=self.metrics, log=log)
         self.scraper = Scraper(
             self.store,
-            source=GuardedDataSource(guard, MetricsDataSource(source)),
+            source=GuardedDataSource(guard, MetricsDataSource(SourceParams())),
             extractor=GuardedExtractor(guard, CoreMetricsExtractor(ExtractorParams())),
-            interval_s=0.02,
+            interval_s=interval_s,
             metrics=self.metrics,
             rng=random.Random(0),
             log=log,
@@ -59,8 +59,8 @@ class Scraped:
 
 
 @asynccontextmanager
-async def scraping(port: int, source: SourceParams | None = None) -> AsyncIterator[Scraped]:
-    scraped = Scraped(port, source or SourceParams())
+async def scraping(port: int, *, interval_s: float = 0.02) -> AsyncIterator[Scraped]:
+    scraped = Scraped(port, interval_s)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(scraped.scraper.run())
         yield scraped
@@ -111,6 +111,15 @@ async def test_endpoint_that_returns_is_ready_again(upstream: Upstream) -> None:
             while not scraped.endpoint.ready:
                 await asyncio.sleep(0.01)
         await back.stop()
+
+
+async def test_endpoint_whose_answer_fails_is_asked_at_once(upstream: Upstream) -> None:
+    async with scraping(upstream.port, interval_s=3600) as scraped:
+        await scraped.scraper.wait_for_first_round()
+        await upstream.stop()
+        scraped.store.routed(scraped.endpoint, 0).started(503)
+        await scraped.failed("refused")
+        assert not scraped.endpoint.ready
 
 
 async def test_endpoint_that_left_is_not_asked_any_more(upstream: Upstream) -> None:
