@@ -26,7 +26,7 @@ from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, Gu
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
 from epp.registry import Registry
-from epp.scheduling import Profile, Scheduler, WeightedScorer
+from epp.scheduling import InPlay, Profile, Scheduler, WeightedScorer
 from epp.workshop import Role, Workshop
 
 PRODUCER_DEADLINE_S = 0.4
@@ -181,24 +181,31 @@ class _Assembler:
     def _load_source(self) -> tuple[str, str]:
         """Return the names of the data source and of the extractor that reads its pages."""
         sources = self._config.data_layer.sources
-        if len(sources) > 1:
-            self._note("dataLayer.sources", f"one source of load is needed, not {len(sources)}")
-        elif not sources and not self._config.data_layer.inject_defaults:
+        if not sources and not self._config.data_layer.inject_defaults:
             message = "is needed where injectDefaults is false: nothing would tell which endpoints are ready"
             self._note("dataLayer.sources", message)
+        if len(sources) > 1:
+            self._note("dataLayer.sources", f"one source of load is needed, not {len(sources)}")
         for i, spec in enumerate(sources):
             path = f"dataLayer.sources[{i}]"
             self._require_role(spec.plugin_ref, Role.DATA_SOURCE, path)
-            if len(spec.extractors) != 1:
+            if len(spec.extractors) > 1:
                 self._note(f"{path}.extractors", f"one extractor is needed, not {len(spec.extractors)}")
             for j, ref in enumerate(spec.extractors):
                 self._require_role(ref.plugin_ref, Role.EXTRACTOR, f"{path}.extractors[{j}]")
-        if sources and sources[0].extractors:
-            return sources[0].plugin_ref, sources[0].extractors[0].plugin_ref
-        first_or_default = self._workshop.first_or_default
-        return first_or_default(Role.DATA_SOURCE, DEFAULT_DATA_SOURCE), first_or_default(
-            Role.EXTRACTOR, DEFAULT_EXTRACTOR
+        source = sources[0] if sources else None
+        extractor = source.extractors[0] if source and source.extractors else None
+        return (
+            source.plugin_ref if source else self._only(Role.DATA_SOURCE, DEFAULT_DATA_SOURCE),
+            extractor.plugin_ref if extractor else self._only(Role.EXTRACTOR, DEFAULT_EXTRACTOR),
         )
+
+    def _only(self, role: Role, default_type: str) -> str:
+        """Return the one plugin with a role that no section names, or the default one."""
+        present = self._workshop.named(role)
+        if len(present) > 1:
+            self._note("dataLayer.sources", f"say which {role.noun} is used, of {present}")
+        return self._workshop.first_or_default(role, default_type)
 
     def _require_role(self, name: str, role: Role, path: str) -> None:
         if self._workshop.is_built(name) and not self._workshop.has_role(name, role):
@@ -235,6 +242,7 @@ class _Assembler:
             ],
             scorers=[self._scorer(entry) for entry in spec.plugins if workshop.has_role(entry.plugin_ref, Role.SCORER)],
             picker=GuardedPicker(self._guard(picker), workshop.plugins[picker]),
+            in_play=InPlay(self._surroundings.clock, self._surroundings.random),
         )
 
     def _scorer(self, entry: ProfilePluginSpec) -> WeightedScorer:

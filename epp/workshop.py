@@ -20,7 +20,7 @@ class Role(enum.Enum):
     PARSER = ("parser", "paths", "parse")
     PRODUCER = ("producer", "produce")
     DISCOVERY = ("discovery", "watch")
-    DATA_SOURCE = ("data source", "open")
+    DATA_SOURCE = ("data source", "open_pages")
     EXTRACTOR = ("extractor", "read_load")
     ROUTED_OBSERVER = ("observer of decisions", "on_routed")
     RESPONSE_HEAD_OBSERVER = ("observer of answers", "on_response_head")

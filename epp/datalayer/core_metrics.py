@@ -1,6 +1,6 @@
 """``core-metrics-extractor``: the load that an engine's metrics page tells, whichever engine it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -14,7 +14,7 @@ from epp.datalayer.engines import (
     Engine,
     Specs,
 )
-from epp.datalayer.exposition import Layout, read_number
+from epp.datalayer.exposition import Layout, read_count, read_labels, read_number
 from epp.plugin import Adapters, ConfigurationError, Endpoint, Load, PluginParams, Problem, Reading
 
 ENGINE_LABELS = ("llm-d.ai/engine-type", "inference.networking.k8s.io/engine-type")
@@ -59,13 +59,11 @@ class CoreMetricsExtractor:
         named = next((endpoint.labels[key] for key in self._label_keys if key in endpoint.labels), self._default)
         expected = self._engines.get(named) or self._engines[self._default]
         reading = _PageOfEngine(page, layout, expected).read()
-        if reading.load.waiting is not None or reading.load.running is not None:
+        if _has_queue(reading.load) or not (expected.waiting or expected.running):
             return reading
-        for engine in self._engines.values():
-            other = _PageOfEngine(page, layout, engine).read()
-            if other.load.waiting is not None or other.load.running is not None:
-                return other
-        return reading
+        others = (engine for engine in self._engines.values() if engine is not expected)
+        readings = (_PageOfEngine(page, layout, engine).read() for engine in others)
+        return next((other for other in readings if _has_queue(other.load)), reading)
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Forget where its metrics stood."""
@@ -93,21 +91,26 @@ class _PageOfEngine:
             block_size_tokens=block_sizes[0] if block_sizes else None,
             block_count=sum(block_counts) if block_counts else None,
             adapters=self._adapters(),
-            custom={key: sum(values) for key, spec in engine.custom.items() if (values := self._values((spec,)))},
+            custom=self._custom(),
         )
         return Reading(load=load, missing=self._missing)
 
-    def _values(self, specs: Specs) -> list[float]:
+    def _values(self, specs: Specs, read: Callable[[bytes], float | None] = read_count) -> list[float]:
         """Return the usable values of the first metric that has any; none of them is noted as missing."""
         for spec in specs:
             group = self._layout.find(self._page, spec.name)
             texts = [text for _, text in group.with_labels(spec.labels)] if spec.labels else group.samples.values()
-            values = [value for text in texts if (value := read_number(text)) is not None]
+            values = [value for text in texts if (value := read(text)) is not None]
             if values:
                 return values
         if specs:
             self._missing.append(str(specs[0]))
         return []
+
+    def _custom(self) -> Mapping[str, float]:
+        """Return the sum of each metric that the configuration asks for; these may be below 0."""
+        read = {key: self._values((spec,), read_number) for key, spec in self._engine.custom.items()}
+        return {key: sum(values) for key, values in read.items() if values}
 
     def _cache_size(self) -> tuple[Sequence[int], Sequence[int]]:
         """Return block sizes and numbers of blocks, one for each data-parallel rank."""
@@ -122,25 +125,31 @@ class _PageOfEngine:
 
     def _adapters(self) -> Adapters | None:
         """Return the adapters in use by the series with the greatest value, a time: vLLM leaves the old ones there."""
-        newest = -1.0
-        found: Mapping[bytes, bytes] | None = None
+        newest: tuple[float, Mapping[bytes, bytes]] | None = None
         for spec in self._engine.adapters:
-            for labels, value in self._layout.find(self._page, spec.name).with_labels(spec.labels):
-                at = read_number(value)
-                if at is not None and at > newest:
-                    newest, found = at, labels
-        if found is None:
+            for text, value in self._layout.find(self._page, spec.name).samples.items():
+                at = read_count(value)
+                if at is not None and (newest is None or at > newest[0]):
+                    labels = read_labels(text)
+                    if spec.labels.items() <= labels.items():
+                        newest = at, labels
+        if newest is None:
             return None
+        found = newest[1]
         return Adapters(
             running=_names(found.get(RUNNING_ADAPTERS_LABEL)),
             waiting=_names(found.get(WAITING_ADAPTERS_LABEL)),
-            most=next(iter(_positive([found], MAX_ADAPTERS_LABEL)), None),
+            max_loaded=next(iter(_positive([found], MAX_ADAPTERS_LABEL)), None),
         )
+
+
+def _has_queue(load: Load) -> bool:
+    return load.waiting is not None or load.running is not None
 
 
 def _positive(label_sets: Sequence[Mapping[bytes, bytes]], label: bytes) -> list[int]:
     """Return the label's values that are positive integers; vLLM writes ``None`` for what it does not know yet."""
-    numbers = (read_number(labels.get(label, b"")) for labels in label_sets)
+    numbers = (read_count(labels.get(label, b"")) for labels in label_sets)
     return [int(number) for number in numbers if number and number >= 1]
 
 

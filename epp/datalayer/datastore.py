@@ -76,7 +76,7 @@ class Datastore:
         self._entries = {}
         for spec in specs:
             known = old.get(spec.key)
-            if known is None or _place(known.endpoint.spec) != _place(spec):
+            if known is None or _address_and_port(known.endpoint.spec) != _address_and_port(spec):
                 known = self._new_entry(spec)
             known.endpoint.spec = spec
             self._entries[spec.key] = known
@@ -100,11 +100,11 @@ class Datastore:
             for listener in self._listeners:
                 listener()
 
-    def routed(self, endpoint: Endpoint, uncached_tokens: int, output_tokens: int = 0) -> InFlightRequest:
+    def routed(self, endpoint: Endpoint, uncached_tokens: int, *, output_tokens: int = 0) -> InFlightRequest:
         """Count a request that was decided to go to an endpoint; what is returned is told what becomes of it."""
         entry = self._entry(endpoint)
         book = LoadBook(endpoint, self._clock) if entry is None else entry.book
-        return book.routed(uncached_tokens, output_tokens)
+        return book.routed(uncached_tokens, output_tokens=output_tokens)
 
     def asked(self, endpoint: Endpoint) -> None:
         """Note that an endpoint's page is being asked for."""
@@ -125,12 +125,13 @@ class Datastore:
         entry.book.scraped(reading.load)
         self._judge(entry, ready=True, reason="scraped")
 
-    def not_scraped(self, endpoint: Endpoint, sign: Sign, reason: str) -> None:
-        """Note that no page came that could be read, and what that says about the endpoint."""
+    def not_scraped(self, endpoint: Endpoint, sign: Sign, *, reason: str, missing: Sequence[str] = ()) -> None:
+        """Note that no page came that could be read, what that says about the endpoint, and what the page had not."""
         entry = self._entry(endpoint)
         if entry is None:
             return
         entry.page_came = False
+        entry.missing = missing
         entry.book.not_scraped()
         entry.unreached = entry.unreached + 1 if sign in _UNREACHED else 0
         match sign:
@@ -140,8 +141,8 @@ class Datastore:
                 if entry.unreached >= FAILURES_UNTIL_UNREADY:
                     self._judge(entry, ready=False, reason=reason)
             case Sign.SILENT:
-                entry.ejection.silent()
                 self._judge(entry, ready=True, reason=reason)
+                entry.ejection.silent()
             case Sign.ALIVE:
                 entry.ejection.spoke()
                 self._judge(entry, ready=True, reason=reason)
@@ -199,7 +200,7 @@ class Datastore:
         endpoint.ready = ready
         entry.is_judged = True
         if ready:
-            entry.ejection.warm_up()
+            entry.ejection.begin()
         log = self._log.info if ready else self._log.warning
         log("endpoint_ready" if ready else "endpoint_unready", endpoint=endpoint.key, reason=reason)
 
@@ -207,5 +208,5 @@ class Datastore:
 _UNREACHED = frozenset({Sign.UNREACHABLE, Sign.REFUSED})
 
 
-def _place(spec: EndpointSpec) -> tuple[str, int]:
+def _address_and_port(spec: EndpointSpec) -> tuple[str, int]:
     return spec.address, spec.port

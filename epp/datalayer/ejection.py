@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from epp.plugin import WARM_UP_S, Endpoint
+from epp.plugin import Endpoint
+from epp.plugin.endpoint import WARM_UP_S
 
 FAILURES = 3
 """Failed answers, or pages without an answer, in a row before an endpoint is avoided: one may be an accident."""
@@ -17,6 +18,8 @@ FIRST_S = 1.0
 LONGEST_S = 60.0
 """How long it is avoided: the first time, and at most; each time in a row twice as long."""
 FIRST_FAILED_STATUS = 500
+UNREACHED_STATUS = 503
+"""What a gateway answers for an endpoint that it cannot reach."""
 
 
 class Ejection:
@@ -47,14 +50,17 @@ class Ejection:
 
     def spoke(self) -> None:
         """Take note that its metrics page was answered: it is not stuck any more."""
-        if self._silences and not self._failed_answers:
+        if self._silences and self._failed_answers < FAILURES:
             self._endpoint.avoided_until_s = min(self._endpoint.avoided_until_s, self._clock())
             self._in_a_row = 0
         self._silences = 0
 
-    def warm_up(self) -> None:
-        """Let its share of requests grow from now on."""
-        self._endpoint.warm_at_s = self._clock() + WARM_UP_S
+    def begin(self) -> None:
+        """Take note that it is there, or there again: nothing tells against it, and its share grows from now on."""
+        now_s = self._clock()
+        self._failed_answers = self._silences = self._in_a_row = 0
+        self._endpoint.avoided_until_s = min(self._endpoint.avoided_until_s, now_s)
+        self._endpoint.warm_at_s = now_s + WARM_UP_S
 
     def _judge(self, failures: int, reason: str) -> None:
         """Avoid the endpoint for a while; those answers that were under way already make it no longer."""
@@ -62,7 +68,7 @@ class Ejection:
         if failures < FAILURES or now_s < self._endpoint.avoided_until_s:
             return
         for_s = min(FIRST_S * 2**self._in_a_row, LONGEST_S)
-        self._in_a_row = min(self._in_a_row + 1, 16)
+        self._in_a_row += for_s < LONGEST_S
         self._endpoint.avoided_until_s = now_s + for_s
         self._endpoint.warm_at_s = now_s + for_s + WARM_UP_S
         self._endpoint.ejections += 1

@@ -50,7 +50,7 @@ class Engine:
     running: Specs = ()
     kv_cache_ratio: Specs = ()
     adapters: Specs = ()
-    """A series for each change of the LoRA adapters in use, with labels as in `ADAPTER_LABELS`."""
+    """A series for each change of the LoRA adapters in use, with the three labels below."""
     cache_info: Specs = ()
     """A series whose labels carry the block size and the number of blocks."""
     block_size_label: bytes = b"block_size"
@@ -62,11 +62,10 @@ class Engine:
     """Attribute name -> the metric that it is read from."""
 
 
-RUNNING_ADAPTERS_LABEL, WAITING_ADAPTERS_LABEL, MAX_ADAPTERS_LABEL = (
-    b"running_lora_adapters",
-    b"waiting_lora_adapters",
-    b"max_lora",
-)
+RUNNING_ADAPTERS_LABEL = b"running_lora_adapters"
+WAITING_ADAPTERS_LABEL = b"waiting_lora_adapters"
+MAX_ADAPTERS_LABEL = b"max_lora"
+"""vLLM's labels of the adapters in use: two lists with commas, and how many can be loaded."""
 
 
 def _specs(*texts: str) -> Specs:
@@ -110,7 +109,7 @@ ENGINES: tuple[Engine, ...] = (
     ),
     Engine(
         name="triton",
+        # Its `nv_inference_exec_count` counts what was ever executed, so it does not tell what is running.
         waiting=_specs("nv_inference_pending_request_count"),
-        running=_specs("nv_inference_exec_count"),
     ),
 )

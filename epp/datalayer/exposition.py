@@ -7,18 +7,21 @@ it stood before (`bench/micro/exposition.py`).
 """
 
 import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 
-MAX_VALUE = 1e15
+MAX_COUNT = 1e15
 """No count of requests or blocks is larger; what claims to be is passed over, so that sums stay finite."""
 SLACK_BYTES = 1024
-"""How far from its last place it is looked for."""
+"""How far from its last place a metric is looked for first."""
 TRUSTED_PAGES = 5
 """For how many pages a metric is only looked for near its last place, or not at all where it was absent."""
+SAME_LAYOUT_BYTES = 50
+"""A page whose length differs by more than this may have other metrics; numbers that grow change it by less."""
 MAX_KEPT_BYTES = 65_536
 """Longer groups are not kept to be compared with those of the next page."""
-_SAMPLE = re.compile(rb'(?:\{((?:[^"}\n]++|"(?:[^"\\\n]++|\\.)*+")*+)\})?[ \t]+([^ \t\r\n]+)')
+_SAMPLE = re.compile(rb'(?:[ \t]*+\{((?:[^"}\n]++|"(?:[^"\\\n]++|\\.)*+")*+)\}|[ \t])[ \t]*+([^ \t\r\n]+)')
 """What follows a metric's name on its line: labels in braces, then the value; a timestamp may follow and is ignored.
 
 Both expressions are possessive and bound to a line or a word, so that no page takes more than linear time.
@@ -43,7 +46,7 @@ class Group:
     @functools.cached_property
     def series(self) -> Sequence[tuple[Mapping[bytes, bytes], bytes]]:
         """Labels by name, and value, of each series."""
-        return [(dict(_LABEL.findall(labels)), value) for labels, value in self.samples.items()]
+        return [(read_labels(labels), value) for labels, value in self.samples.items()]
 
     def with_labels(self, labels: Mapping[bytes, bytes]) -> Sequence[tuple[Mapping[bytes, bytes], bytes]]:
         """Return the series that have all these labels."""
@@ -62,9 +65,13 @@ class Layout:
         self._groups: dict[bytes, Group] = {}
         self._trusted: dict[bytes, int] = {}
         """For how many more pages a metric is taken to stand where it stood, or to be absent."""
+        self._page_bytes = 0
 
     def find(self, page: bytes, name: bytes) -> Group:
         """Return every series with exactly this name; the same object as before where nothing has changed."""
+        if abs(len(page) - self._page_bytes) > SAME_LAYOUT_BYTES:
+            self._trusted.clear()
+        self._page_bytes = len(page)
         trusted = self._trusted.get(name, 0)
         if trusted:
             self._trusted[name] = trusted - 1
@@ -136,10 +143,21 @@ def _end(page: bytes, name: bytes, place: int) -> int:
     return place
 
 
+def read_labels(text: bytes) -> Mapping[bytes, bytes]:
+    """Return the labels of a series by name, as they stand on the page."""
+    return dict(_LABEL.findall(text))
+
+
 def read_number(text: bytes) -> float | None:
-    """Return a number from 0 to `MAX_VALUE`, ``None`` for anything else."""
+    """Return a finite number, ``None`` for anything else."""
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if 0 <= value <= MAX_VALUE else None
+    return value if math.isfinite(value) else None
+
+
+def read_count(text: bytes) -> float | None:
+    """Return a number from 0 to `MAX_COUNT`, ``None`` for anything else."""
+    value = read_number(text)
+    return value if value is not None and 0 <= value <= MAX_COUNT else None

@@ -8,10 +8,12 @@ When pages stop to come, what the last one showed of others counts less and less
 its place: such an endpoint looks neither idle nor full.
 """
 
+import dataclasses
 import enum
 from collections import OrderedDict
 from collections.abc import Callable
 
+from epp.datalayer.ejection import UNREACHED_STATUS
 from epp.datalayer.typical import Others, TypicalLoad
 from epp.plugin import Endpoint, InFlight, Load
 
@@ -24,11 +26,7 @@ REAP_S = 3600.0
 HALF_LIFE_S = 2.0
 """How old a page is when what it shows of others counts half; pages are scraped once a second."""
 RAW_FROM_WEIGHT = 0.1
-"""Below this weight a page is not shown to those who want it raw either."""
-
-
-UNREACHED_STATUS = 503
-"""What a gateway answers for an endpoint that it cannot reach."""
+"""Below this weight a page is not shown to those who want it raw either, and nothing else of it is believed."""
 
 
 class _State(enum.Enum):
@@ -47,12 +45,19 @@ class InFlightRequest:
     __slots__ = ("_answered", "_book", "is_on_page", "output_tokens", "routed_at_s", "state", "uncached_tokens")
 
     def __init__(
-        self, book: "LoadBook", routed_at_s: float, tokens: tuple[int, int], answered: Callable[[int | None], None]
+        self,
+        book: "LoadBook",
+        *,
+        routed_at_s: float,
+        uncached_tokens: int,
+        output_tokens: int,
+        answered: Callable[[int | None], None],
     ) -> None:
         self._book = book
         self._answered = answered
         self.routed_at_s = routed_at_s
-        self.uncached_tokens, self.output_tokens = tokens
+        self.uncached_tokens = uncached_tokens
+        self.output_tokens = output_tokens
         self.is_on_page = False
         self.state = _State.UNSTARTED
 
@@ -112,9 +117,15 @@ class LoadBook:
         self._asked_at_s = clock()
         self._own_when_asked = 0
 
-    def routed(self, uncached_tokens: int, output_tokens: int = 0) -> InFlightRequest:
+    def routed(self, uncached_tokens: int, *, output_tokens: int = 0) -> InFlightRequest:
         """Take note of a request that was decided to go here; ``output_tokens`` where its output is estimated."""
-        request = InFlightRequest(self, self._clock(), (uncached_tokens, output_tokens), self._on_answer)
+        request = InFlightRequest(
+            self,
+            routed_at_s=self._clock(),
+            uncached_tokens=uncached_tokens,
+            output_tokens=output_tokens,
+            answered=self._on_answer,
+        )
         self._in_flight[request] = None
         self._counts[_State.UNSTARTED] += 1
         self._tokens += uncached_tokens
@@ -125,6 +136,10 @@ class LoadBook:
 
     def move(self, request: InFlightRequest, state: _State) -> None:
         """Take note of what has become of a request."""
+        self._move(request, state)
+        self._publish()
+
+    def _move(self, request: InFlightRequest, state: _State) -> None:
         self._count_tokens(request, -1)
         self._counts[request.state] -= 1
         request.state = state
@@ -133,7 +148,6 @@ class LoadBook:
         if state is _State.GONE:
             del self._in_flight[request]
             self._note_on_page(request)
-        self._publish()
 
     def _count_tokens(self, request: InFlightRequest, sign: int) -> None:
         """Add or take away what a request counts for in the state that it is in."""
@@ -152,25 +166,27 @@ class LoadBook:
         """Take note of what the page says that was asked for last."""
         self._scraped = load
         self._scraped_at_s = self._clock()
-        own = max(self._own_when_asked - self._forget_shown(), len(self._in_flight))
+        shown = self._release_unseen(self._asked_at_s - SETTLE_S)
+        own = max(self._own_when_asked - shown, len(self._in_flight))
         for request in self._in_flight:
             if request.routed_at_s > self._asked_at_s:
                 break
             self._note_on_page(request)
         self._others = _others(load, own)
-        self._believed = _blend(self._others, self._typical.mean(), 1.0)
+        self._believed = _blend(self._others, self._typical.mean(), weight=1.0)
         self._endpoint.scraped = load
         self._typical.note(self._endpoint, self._others)
         self._publish()
 
     def not_scraped(self) -> None:
         """Take note that no page came that could be read: what the last one said counts less."""
-        self._forget_shown()
+        self._release_unseen(self._clock() - FADE_S)
         self._typical.forget(self._endpoint)
         weight = self._weight()
-        self._believed = _blend(self._others, self._typical.mean(), weight)
+        self._believed = _blend(self._others, self._typical.mean(), weight=weight)
         if weight < RAW_FROM_WEIGHT:
             self._endpoint.scraped = Load()
+            self._scraped = dataclasses.replace(self._scraped, adapters=None, custom={})
         self._publish()
 
     def _weight(self) -> float:
@@ -180,20 +196,21 @@ class LoadBook:
         age_s = max(0.0, self._clock() - self._scraped_at_s)
         return float(2 ** -(age_s / self._half_life_s))
 
-    def _forget_shown(self) -> int:
-        """Let go of requests without a view of their answers that the page shows, and of those that are never reported.
+    def _release_unseen(self, routed_before_s: float) -> int:
+        """Let go of requests that are over or at work unseen since, and of those whose end is never reported.
 
-        Returns how many there were.
+        Returns how many requests were let go.
         """
-        now_s = self._clock()
-        before = len(self._in_flight)
-        shown_before_s = max(self._asked_at_s - SETTLE_S, now_s - FADE_S)
-        for request in list(self._in_flight):
-            if request.routed_at_s > shown_before_s:
+        lost_before_s = self._clock() - REAP_S
+        released = []
+        for request in self._in_flight:
+            if request.routed_at_s > max(routed_before_s, lost_before_s):
                 break
-            if request.state is _State.UNSEEN or request.routed_at_s < now_s - REAP_S:
-                self.move(request, _State.GONE)
-        return before - len(self._in_flight)
+            if request.routed_at_s < lost_before_s or request.state is _State.UNSEEN:
+                released.append(request)
+        for request in released:
+            self._move(request, _State.GONE)
+        return len(released)
 
     def _note_on_page(self, request: InFlightRequest) -> None:
         """Take note that a request's prompt is on the page, or over, and is not to be added to it."""
@@ -242,15 +259,15 @@ def _others(load: Load, own: int) -> Others:
     )
 
 
-def _blend(seen: Others, typical: Others, weight: float) -> Others:
+def _blend(seen: Others, typical: Others, *, weight: float) -> Others:
     return Others(
-        waiting=_between(seen.waiting, typical.waiting, weight),
-        running=_between(seen.running, typical.running, weight),
-        kv_cache_ratio=_between(seen.kv_cache_ratio, typical.kv_cache_ratio, weight),
+        waiting=_between(seen.waiting, typical.waiting, weight=weight),
+        running=_between(seen.running, typical.running, weight=weight),
+        kv_cache_ratio=_between(seen.kv_cache_ratio, typical.kv_cache_ratio, weight=weight),
     )
 
 
-def _between(seen: float | None, typical: float | None, weight: float) -> float | None:
+def _between(seen: float | None, typical: float | None, *, weight: float) -> float | None:
     """Return the one, the other, or a mean of both; where nothing is typical, what was seen fades to nothing."""
     if seen is None:
         return typical

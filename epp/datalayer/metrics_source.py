@@ -1,6 +1,7 @@
 """``metrics-data-source``: fetches metrics pages over HTTP."""
 
 import contextlib
+import errno
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,8 @@ MAX_PAGE_BYTES = 8 * 1024 * 1024
 CONNECT_TIMEOUT_S = 0.8
 """Less than what a whole page may take: no connection is another thing than no answer."""
 MIN_INTERVAL_S = 0.05
+LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""The picker itself is out of sockets or memory: that says nothing about the endpoint."""
 _CHUNK_BYTES = 65_536
 _OK = 200
 
@@ -39,7 +42,7 @@ class Params(PluginParams):
     client_key_path: str | None = None
     """A file with its key."""
     token_path: str | None = None
-    """A file with a bearer token to send; it is read again for each page, since tokens are renewed."""
+    """A file with a bearer token to send; it is read again for each page, since tokens are renewed. Not in Go."""
     interval: str | None = None
     """Time between two pages of an endpoint, such as 2s; `--refresh-metrics-interval` when left out."""
 
@@ -56,7 +59,7 @@ class MetricsDataSource:
             _read_token(self._token_path)
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Fetch]:
+    async def open_pages(self) -> AsyncIterator[Fetch]:
         """Return what fetches pages, until the context closes."""
         # One connection for each endpoint: with aiohttp's limit of 100, those that hang would keep others waiting.
         connector = aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True)
@@ -94,14 +97,27 @@ class MetricsDataSource:
 
     def _fetch_error(self, endpoint: Endpoint, error: aiohttp.ClientError) -> FetchError:
         """Translate; a connection to another port than the one that serves requests says nothing about that."""
-        if not isinstance(error, aiohttp.ClientConnectionError):
-            return FetchError("malformed", str(error))
+        reason, sign = self._judge(error)
         is_own_port = self._params.port in {None, endpoint.port}
-        if isinstance(error, aiohttp.ClientSSLError):
-            return FetchError("tls", str(error))
-        refused = isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError)
-        sign = Sign.REFUSED if refused else Sign.UNREACHABLE
-        return FetchError("refused" if refused else "connection", str(error), sign=sign if is_own_port else Sign.ALIVE)
+        return FetchError(reason, str(error) or type(error).__name__, sign=sign if is_own_port else Sign.ALIVE)
+
+    def _judge(self, error: aiohttp.ClientError) -> tuple[str, Sign]:
+        """Return what kind of failure it is, and what it says about who listens on the port."""
+        is_tls = self._tls is not None
+        os_error = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+        match error:
+            case aiohttp.ConnectionTimeoutError() if is_tls:
+                return "timeout", Sign.SILENT  # the handshake is a part of it, and takes an engine that is not stuck
+            case aiohttp.ClientSSLError() | aiohttp.ServerDisconnectedError() if is_tls:
+                # A server that misses a client's certificate hangs up once it has looked: TLS 1.3 lets it do so late.
+                return "tls", Sign.ALIVE
+            case _ if os_error is not None and os_error.errno in LOCAL_ERRORS:
+                return "local", Sign.ALIVE
+            case _ if isinstance(os_error, ConnectionRefusedError):
+                return "refused", Sign.REFUSED
+            case aiohttp.ClientConnectionError():
+                return "connection", Sign.UNREACHABLE
+        return "malformed", Sign.ALIVE
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:

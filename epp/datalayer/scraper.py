@@ -6,9 +6,9 @@ that have nothing to do half as often: with many endpoints this is what a picker
 """
 
 import asyncio
-import contextlib
 import math
 import random
+from collections.abc import Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -19,11 +19,12 @@ from epp.plugin import Endpoint, Fetch, FetchError, Load, Sign
 
 TIMEOUT_S = 1.0
 """A page that takes longer says little about now."""
-JITTER_RATIO = 0.1
+JITTER_RATIO = 0.2
+"""How much longer than the interval a pause may be. It is not shorter: the interval bounds the rate."""
 REST_FACTOR = 2
 """How much longer the pause is for an endpoint that has nothing to do."""
-SHORTEST_PAUSE_S = 0.1
-"""How soon an endpoint is asked again whose answers fail."""
+HURRIED_PAUSE_S = 0.1
+"""How soon an endpoint is asked again whose answer has failed; the next time after a whole interval."""
 ASKED_TOGETHER = 5
 """How many endpoints are asked at one moment, on the average; all at once would keep requests waiting."""
 
@@ -58,7 +59,7 @@ class Scraper:
 
     async def run(self) -> None:
         """Scrape every endpoint of the pool, as it changes, until cancelled."""
-        async with self._source.open() as fetch, asyncio.TaskGroup() as tasks:
+        async with self._source.open_pages() as fetch, asyncio.TaskGroup() as tasks:
             followed: dict[Endpoint, asyncio.Task[None]] = {}
             while True:
                 self._changed.clear()
@@ -70,7 +71,9 @@ class Scraper:
                 for endpoint in pool.difference(followed):
                     self._waiting_for_first.add(endpoint)
                     self._suspected[endpoint] = asyncio.Event()
-                    followed[endpoint] = tasks.create_task(self._follow(endpoint, fetch, self._suspected[endpoint]))
+                    followed[endpoint] = tasks.create_task(
+                        self._follow(endpoint, fetch=fetch, suspected=self._suspected[endpoint])
+                    )
                 if not self._waiting_for_first:
                     self._all_scraped.set()
                 await self._changed.wait()
@@ -84,8 +87,10 @@ class Scraper:
         if endpoint in self._suspected:
             self._suspected[endpoint].set()
 
-    async def _follow(self, endpoint: Endpoint, fetch: Fetch, suspected: asyncio.Event) -> None:
+    async def _follow(self, endpoint: Endpoint, *, fetch: Fetch, suspected: asyncio.Event) -> None:
+        has_hurried = False
         while True:
+            suspected.clear()
             try:
                 await self._scrape(endpoint, fetch)
             except Exception as fault:  # noqa: BLE001 - the top of a supervised loop: logged, counted, tried again
@@ -93,11 +98,8 @@ class Scraper:
                 self._log.error("scrape_fault", endpoint=endpoint.key, exc_info=fault)
             self._note_first(endpoint)
             pause_s = self._pause_s(REST_FACTOR if self._datastore.is_at_rest(endpoint) else 1)
-            await asyncio.sleep(min(pause_s, SHORTEST_PAUSE_S))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s - SHORTEST_PAUSE_S):
-                    await suspected.wait()
-            suspected.clear()
+            least_s = self._interval_s if has_hurried else HURRIED_PAUSE_S
+            has_hurried = await _pause(pause_s, least_s=least_s, until=suspected)
 
     async def _scrape(self, endpoint: Endpoint, fetch: Fetch) -> None:
         """Fetch one page and note what it says, or why there is none."""
@@ -105,6 +107,8 @@ class Scraper:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 page = await fetch(endpoint)
+            if endpoint.has_left:
+                return
             reading = self._extractor.read_load(endpoint, page)
         except TimeoutError:
             self._fail(endpoint, FetchError("timeout", f"no answer within {TIMEOUT_S} s", sign=Sign.SILENT))
@@ -112,14 +116,15 @@ class Scraper:
             self._fail(endpoint, error)
         else:
             if reading.load == Load():
-                self._fail(endpoint, FetchError("no_metrics", "none of the expected metrics is on the page"))
+                nothing = FetchError("no_metrics", "none of the expected metrics is on the page")
+                self._fail(endpoint, nothing, missing=reading.missing)
             else:
                 self._datastore.scraped(endpoint, reading)
 
-    def _fail(self, endpoint: Endpoint, error: FetchError) -> None:
+    def _fail(self, endpoint: Endpoint, error: FetchError, *, missing: Sequence[str] = ()) -> None:
         self._metrics.scrape_failed(endpoint, error.reason)
         self._log.debug("scrape_failed", endpoint=endpoint.key, reason=error.reason, detail=error.detail)
-        self._datastore.not_scraped(endpoint, error.sign, error.reason)
+        self._datastore.not_scraped(endpoint, error.sign, reason=error.reason, missing=missing)
 
     def _note_first(self, endpoint: Endpoint) -> None:
         self._waiting_for_first.discard(endpoint)
@@ -130,6 +135,17 @@ class Scraper:
         """Return how long to wait: about so many intervals, and until one of the moments that all endpoints share."""
         now_s = asyncio.get_running_loop().time()
         pause_s = intervals * self._interval_s
-        due_s = now_s + pause_s * self._random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)
-        tick_s = pause_s * min(JITTER_RATIO, ASKED_TOGETHER / max(1, len(self._datastore.endpoints())))
+        due_s = now_s + pause_s * self._random.uniform(1, 1 + JITTER_RATIO)
+        tick_s = pause_s * min(JITTER_RATIO / 2, ASKED_TOGETHER / max(1, len(self._datastore.endpoints())))
         return math.ceil(due_s / tick_s) * tick_s - now_s
+
+
+async def _pause(pause_s: float, *, least_s: float, until: asyncio.Event) -> bool:
+    """Wait, at least for the shorter time; tell whether an event cut it short."""
+    await asyncio.sleep(min(pause_s, least_s))
+    try:
+        async with asyncio.timeout(pause_s - least_s):
+            await until.wait()
+    except TimeoutError:
+        return False
+    return True

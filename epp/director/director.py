@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from structlog.typing import FilteringBoundLogger
 
 from epp.director.arrived import ArrivedRequest
-from epp.director.candidates import hold_back_warming, list_candidates
+from epp.director.candidates import list_candidates
 from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
 from epp.director.routed import Reporting, RoutedRequest
@@ -22,7 +22,7 @@ from epp.plugin import (
     PrefixMatches,
     Rejection,
 )
-from epp.scheduling import Scheduler
+from epp.scheduling import Scheduler, without_avoided
 
 REQUEST_ID = "x-request-id"
 LOGGED_CHARACTERS = 200
@@ -86,12 +86,12 @@ class Director:
     def any_endpoint(self, subset: Sequence[str] | None) -> Endpoint | None:
         """Return some endpoint that a request could go to, for a gateway that cannot wait for a decision."""
         try:
-            return self._random.choice(self._candidates(subset))
+            return self._random.choice(without_avoided(self._candidates(subset), self._reporting.clock()))
         except Rejection:
             return None
 
     def _candidates(self, subset: Sequence[str] | None) -> list[Endpoint]:
-        return list_candidates(self._pool(), subset, self._reporting.clock())
+        return list_candidates(self._pool(), subset)
 
     def reject(self, arrived: ArrivedRequest, rejection: Rejection) -> None:
         """Count and log a request that was refused before it was complete."""
@@ -118,8 +118,7 @@ class Director:
         """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
         for producer in self._producers:
             await producer.produce(request, self._candidates(subset))
-        candidates = hold_back_warming(self._candidates(subset), self._reporting.clock(), self._random)
-        return self._scheduler.schedule(request, candidates)
+        return self._scheduler.schedule(request, self._candidates(subset))
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status

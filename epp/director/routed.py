@@ -28,6 +28,14 @@ class InFlightEntry(Protocol):
         ...
 
 
+class Take(Protocol):
+    """Counts requests as in flight."""
+
+    def __call__(self, endpoint: Endpoint, uncached_tokens: int, *, output_tokens: int) -> InFlightEntry:
+        """Count one to an endpoint: prompt tokens that are not expected in the cache there, and those of its output."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
     """Who is told of answers, and how."""
@@ -35,8 +43,7 @@ class Reporting:
     observers: GuardedObserver
     metrics: Metrics
     clock: Callable[[], float]
-    take: Callable[[Endpoint, int, int], InFlightEntry]
-    """Counts a request as in flight to an endpoint: prompt tokens not expected in the cache there, tokens of output."""
+    take: Take
     endpoint_header: str | None = None
     """Response header that names the endpoint to the client."""
 
@@ -144,7 +151,8 @@ class RoutedRequest:
         return self.decision.primary
 
     def _take(self, endpoint: Endpoint) -> InFlightEntry:
-        return self._reporting.take(endpoint, self.request.uncached_tokens(endpoint), self._output_tokens)
+        uncached_tokens = self.request.uncached_tokens(endpoint)
+        return self._reporting.take(endpoint, uncached_tokens, output_tokens=self._output_tokens)
 
     def _note_byte(self) -> None:
         if self.response.first_byte_s is None:

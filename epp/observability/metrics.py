@@ -142,7 +142,9 @@ class Metrics:
         self._body_bytes_held.set(count)
 
     def scrape_failed(self, endpoint: Endpoint, reason: str) -> None:
-        """Count a scrape without a usable page; ``reason`` is one of a few."""
+        """Count a scrape without a usable page, by one of a few reasons; an endpoint that has left has no series."""
+        if endpoint.has_left:
+            return
         self._scrape_errors.labels(endpoint.key, reason).inc()
 
     def plugin_failed(self, plugin: str, point: str) -> None:

@@ -8,6 +8,9 @@ from prometheus_client.registry import Collector
 
 from epp.plugin import Endpoint
 
+CORRECTED = ("waiting", "running", "kv_cache_ratio")
+"""Numbers of `Load` that are corrected by what this picker has sent."""
+
 
 class Pool(Protocol):
     """The endpoints, and what is known of their metrics pages."""
@@ -61,16 +64,22 @@ def _loads(pool: Iterable[Endpoint]) -> Iterator[Metric]:
         "epp_endpoint_uncached_tokens", "Their prompt tokens that are not expected in the cache.", labels=["endpoint"]
     )
     corrections = GaugeMetricFamily(
-        "epp_endpoint_waiting_correction", "Waiting requests as rated, minus those on the page.", labels=["endpoint"]
+        "epp_endpoint_load_correction",
+        "A number as it is rated, minus that on the page.",
+        labels=["endpoint", "metric"],
     )
     ejections = CounterMetricFamily(
-        "epp_endpoint_ejections", "Times that an endpoint was avoided for its failed answers.", labels=["endpoint"]
+        "epp_endpoint_ejections",
+        "Times that an endpoint was avoided: its answers failed, or none came.",
+        labels=["endpoint"],
     )
     for endpoint in pool:
         requests.add_metric([endpoint.key], endpoint.in_flight.requests)
         unstarted.add_metric([endpoint.key], endpoint.in_flight.unstarted)
         tokens.add_metric([endpoint.key], endpoint.in_flight.uncached_tokens)
-        if endpoint.load.waiting is not None and endpoint.scraped.waiting is not None:
-            corrections.add_metric([endpoint.key], endpoint.load.waiting - endpoint.scraped.waiting)
+        for name in CORRECTED:
+            rated, seen = getattr(endpoint.load, name), getattr(endpoint.scraped, name)
+            if rated is not None and seen is not None:
+                corrections.add_metric([endpoint.key, name], rated - seen)
         ejections.add_metric([endpoint.key], endpoint.ejections)
     yield from (requests, unstarted, tokens, corrections, ejections)

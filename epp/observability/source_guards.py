@@ -1,30 +1,48 @@
 """Data sources and extractors behind their guards."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 from epp.observability.guard import FAILED, Guard, PluginFaultError
-from epp.plugin import DataSource, Endpoint, Extractor, Fetch, FetchError, Reading
+from epp.plugin import ConfigurationError, DataSource, Endpoint, Extractor, Fetch, FetchError, Reading
+
+REASONS = frozenset(
+    {"refused", "connection", "tls", "http_status", "malformed", "too_large", "token", "local", "timeout"}
+)
+"""What a source may call its failures; in the metrics everything else is ``other``."""
+MIN_INTERVAL_S = 0.05
+COUNTS = ("waiting", "running", "block_size_tokens", "block_count")
+"""Numbers of `Load` that are counts."""
 
 
 class GuardedDataSource:
-    """A data source whose failures are all `FetchError`."""
+    """A data source whose failures are all `FetchError`, or a `TimeoutError` of its own."""
 
     def __init__(self, guard: Guard, one: DataSource) -> None:
+        """Raise `ConfigurationError` for an interval that makes no sense."""
         self._guard = guard
-        self._open = one.open
-        self.interval_s: float | None = getattr(one, "interval_s", None)
+        self._open_pages = one.open_pages
+        self.interval_s = _interval_s(guard.plugin, getattr(one, "interval_s", None))
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Fetch]:
+    async def open_pages(self) -> AsyncIterator[Fetch]:
         """Return what fetches pages; raises what the plugin raises when it cannot begin."""
-        async with self._open() as fetch:
+        async with self._open_pages() as fetch:
 
             async def guarded(endpoint: Endpoint) -> bytes:
                 try:
                     return _page(await fetch(endpoint))
-                except (FetchError, TimeoutError):
+                except FetchError as error:
+                    error.reason = error.reason if error.reason in REASONS else "other"
                     raise
+                except TimeoutError:
+                    raise
+                except asyncio.CancelledError as failure:
+                    if is_cancelled():
+                        raise
+                    self._guard.report("fetch", PluginFaultError("was cancelled by something of its own"))
+                    raise FetchError("internal", "cancelled") from failure
                 except Exception as failure:
                     self._guard.report("fetch", failure)
                     raise FetchError("internal", repr(failure)) from failure
@@ -50,7 +68,26 @@ class GuardedExtractor:
         reading = self._read_load(endpoint, page)
         if not isinstance(reading, Reading):
             raise PluginFaultError(f"returned {type(reading).__name__} in place of Reading")
+        for name in COUNTS:
+            count = getattr(reading.load, name)
+            if count is not None and not (type(count) is int and count >= 0):
+                raise PluginFaultError(f"read {count!r} as {name}, which is a number of 0 or more")
+        ratio = reading.load.kv_cache_ratio
+        if ratio is not None and (type(ratio) not in {int, float} or not 0 <= ratio <= 1):
+            raise PluginFaultError(f"read {ratio!r} as kv_cache_ratio, which is from 0 to 1")
         return reading
+
+
+def is_cancelled() -> bool:
+    """Tell whether someone wants the current task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _interval_s(plugin: str, value: object) -> float | None:
+    if value is None or (isinstance(value, (int, float)) and value >= MIN_INTERVAL_S):
+        return value
+    raise ConfigurationError([f"data source `{plugin}`: interval_s must be {MIN_INTERVAL_S} or more, not {value!r}"])
 
 
 def _page(page: object) -> bytes:

@@ -29,7 +29,7 @@ To refuse a request on purpose, a filter, producer or parser raises `Rejection`.
 
 from epp.plugin.attributes import Attribute, OutputEstimate, PrefixMatches
 from epp.plugin.context import PluginContext
-from epp.plugin.endpoint import WARM_UP_S, Adapters, Endpoint, EndpointSpec, InFlight, Load
+from epp.plugin.endpoint import Adapters, Endpoint, EndpointSpec, InFlight, Load
 from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
 from epp.plugin.lifecycle import (
     Discovery,
@@ -49,7 +49,6 @@ from epp.plugin.sources import DataSource, Extractor, Fetch, FetchError, Reading
 
 __all__ = [
     "NOT_PARSED",
-    "WARM_UP_S",
     "Adapters",
     "Attribute",
     "ConfigurationError",

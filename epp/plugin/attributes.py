@@ -35,8 +35,11 @@ class PrefixMatches(Attribute):
         return self.matched_blocks.get(endpoint, 0) / self.total_blocks if self.total_blocks else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputEstimate(Attribute):
-    """How many tokens the answer is expected to have. Where it is attached, a request counts them until its end."""
+    """How long the answer is expected to be. Where it is attached, a request counts its tokens until its end."""
+
+    default_producer: ClassVar[str | None] = "inflight-load-producer"
 
     tokens: int
+    """Output tokens expected."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,19 +22,30 @@ class EndpointSpec:
         return f"{self.namespace}/{self.name}"
 
 
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, float]:
+    return _NOTHING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters:
     """The LoRA adapters that an engine has at work."""
 
     running: frozenset[str] = frozenset()
     waiting: frozenset[str] = frozenset()
-    most: int | None = None
+    max_loaded: int | None = None
     """How many can be loaded at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One endpoint's numbers. ``None``: its metrics page does not say."""
+    """One endpoint's numbers. ``None``: its metrics page does not say.
+
+    In `Endpoint.load` the requests that wait and run are always known: what a page does not say of others' is taken
+    for what is typical for the pool.
+    """
 
     waiting: int | None = None
     """Requests in the engine's queue, not yet running."""
@@ -46,8 +58,8 @@ class Load:
     block_count: int | None = None
     """Blocks that the engine's KV cache holds."""
     adapters: Adapters | None = None
-    custom: Mapping[str, float] = field(default_factory=dict)
-    """Further metrics that the configuration asks for, by attribute name."""
+    custom: Mapping[str, float] = field(default_factory=_nothing, hash=False)
+    """Further metrics that the configuration asks for, by the name that it gives them."""
 
 
 UNKNOWN_LOAD = Load()

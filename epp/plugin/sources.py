@@ -28,7 +28,8 @@ class FetchError(Exception):
     def __init__(self, reason: str, detail: str, *, sign: Sign = Sign.ALIVE) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
-        """A label with few values, such as ``http_status``."""
+        """One of ``refused``, ``connection``, ``tls``, ``http_status``, ``malformed``, ``too_large``, ``token``,
+        ``local``; others are counted as ``other``."""
         self.detail = detail
         self.sign = sign
 
@@ -40,11 +41,15 @@ Fetch = Callable[[Endpoint], Awaitable[bytes]]
 class DataSource(Protocol):
     """Fetches what endpoints tell about themselves.
 
-    A source with an attribute ``interval_s`` other than ``None`` is asked at that interval instead of the picker's.
+    A source with an attribute ``interval_s`` (seconds, 0.05 or more) is asked at that interval, not at the picker's.
     """
 
-    def open(self) -> AbstractAsyncContextManager[Fetch]:
-        """Return what fetches pages, with its connections, until the context closes."""
+    def open_pages(self) -> AbstractAsyncContextManager[Fetch]:
+        """Return what fetches pages, with its connections, until the context closes.
+
+        A page may take a second; one that takes longer is cancelled and counts as `Sign.SILENT`. A source that cannot
+        be opened at all stops the picker.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from epp.plugin import (
     ScoreColumn,
     Scorer,
 )
+from epp.scheduling.in_play import InPlay
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Profile:
     filters: Sequence[Filter]
     scorers: Sequence[WeightedScorer]
     picker: Picker
+    in_play: InPlay
 
     def run(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> ProfileResult:
         """Return what this profile picks and why; raises `Rejection` (429) when the filters leave nothing.
@@ -43,6 +45,7 @@ class Profile:
             candidates = one.filter(request, candidates)
             if not candidates:
                 raise Rejection(DropReason.SATURATED, f"profile `{self.name}`: no endpoint passed the filters")
+        candidates = self.in_play.of(candidates)
         columns = [
             ScoreColumn(scorer=weighted.name, weight=weighted.weight, scores=weighted.scorer.score(request, candidates))
             for weighted in self.scorers

@@ -33,6 +33,7 @@ async def test_burst_is_spread_and_nothing_stays_in_flight() -> None:
             statuses = await asyncio.gather(*map(send, range(REQUESTS)))
         assert set(statuses) == {200}
         assert sum(len(one.bodies) for one in upstreams) == REQUESTS
-        assert all(len(one.bodies) >= REQUESTS // 6 for one in upstreams), [len(one.bodies) for one in upstreams]
+        shares = sorted(len(one.bodies) for one in upstreams)
+        assert shares[-1] - shares[0] <= 2, shares
         await picker.wait_for_metric("epp_endpoint_requests_in_flight", 0)
         assert await picker.metric("epp_time_to_first_byte_seconds_count") == 0

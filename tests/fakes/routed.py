@@ -7,7 +7,7 @@ from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedObserver
 from epp.plugin import NOT_PARSED, Decision, Endpoint, InferenceRequest, ParsedBody
 from epp.plugin.testing import make_context, make_endpoint
-from tests.fakes.picker import NotCounted
+from tests.fakes.picker import not_counted
 
 ENDPOINT = make_endpoint(address="10.0.0.7", port=8000)
 
@@ -43,7 +43,7 @@ def make_reporting(observers: GuardedObserver | None = None, *, endpoint_header:
         observers=observers or GuardedObserver(),
         metrics=metrics,
         clock=lambda: 0.0,
-        take=lambda _endpoint, _uncached, _output: NotCounted(),
+        take=not_counted,
         endpoint_header=endpoint_header,
     )
 

@@ -1,7 +1,10 @@
 """Metrics pages over HTTPS, with a client's certificate or a token, and on another port."""
 
+import asyncio
 import datetime as dt
 import ipaddress
+import os
+import resource
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +22,8 @@ from epp.demo.parts import HOST
 from epp.demo.process import free_ports
 from epp.plugin import Endpoint, EndpointSpec, FetchError, Sign
 
+SPARE_SOCKETS = 200
+"""More than a test leaves free below the highest one that is open."""
 PAGE = b"vllm:num_requests_waiting 1\n"
 
 
@@ -70,7 +75,7 @@ async def serving(*, tls: ssl.SSLContext | None = None, bearer: str | None = Non
 
 async def fetch(endpoint: Endpoint, **params: object) -> bytes:
     source = MetricsDataSource(Params(path="/own/metrics", **params))  # type: ignore[arg-type]
-    async with source.open() as fetch_page:
+    async with source.open_pages() as fetch_page:
         return await fetch_page(endpoint)
 
 
@@ -107,15 +112,16 @@ async def test_certificate_is_shown_to_a_server_that_asks(server_tls: ssl.SSLCon
     server_tls.load_verify_locations(certificate)
     async with serving(tls=server_tls) as endpoint:
         assert await fetch(endpoint, scheme="https", client_cert_path=certificate, client_key_path=key) == PAGE
-        with pytest.raises(FetchError):
+        with pytest.raises(FetchError) as raised:
             await fetch(endpoint, scheme="https")
+        assert (raised.value.reason, raised.value.sign) == ("tls", Sign.ALIVE)
 
 
 async def test_token_is_sent_and_may_be_renewed(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("old\n")
     async with serving(bearer="new") as endpoint:
-        async with MetricsDataSource(Params(path="/own/metrics", token_path=str(path))).open() as fetch_page:
+        async with MetricsDataSource(Params(path="/own/metrics", token_path=str(path))).open_pages() as fetch_page:
             with pytest.raises(FetchError, match="401"):
                 await fetch_page(endpoint)
             path.write_text("new\n")
@@ -135,3 +141,37 @@ async def test_page_on_another_port_that_is_gone_says_nothing_about_the_endpoint
             with pytest.raises(FetchError) as raised:
                 await fetch(moved if source_port is None else endpoint, port=source_port)
             assert (raised.value.reason, raised.value.sign) == ("refused", sign)
+
+
+async def test_handshake_that_takes_long_is_silence_and_not_a_missing_connection() -> None:
+    closed = asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    (port,) = free_ports(HOST, [0])
+    async with await asyncio.start_server(never, HOST, port):
+        with pytest.raises(FetchError) as raised:
+            await fetch(Endpoint(EndpointSpec(name="pod", address=HOST, port=port)), scheme="https")
+        await closed.wait()
+    assert (raised.value.reason, raised.value.sign) == ("timeout", Sign.SILENT)
+
+
+async def test_lack_of_sockets_here_says_nothing_about_the_endpoint() -> None:
+    async with serving() as endpoint:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        source = MetricsDataSource(Params(path="/own/metrics"))
+        async with source.open_pages() as fetch_page:
+            spare = [os.dup(0) for _ in range(SPARE_SOCKETS)]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, hard))
+            try:
+                with pytest.raises(FetchError) as raised:
+                    await fetch_page(endpoint)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                for one in spare:
+                    os.close(one)
+        assert (raised.value.reason, raised.value.sign) == ("local", Sign.ALIVE)

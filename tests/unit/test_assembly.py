@@ -164,10 +164,13 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
         pytest.param(
             "plugins: [{type: metrics-data-source}]\n"
             "dataLayer: {sources: [{pluginRef: metrics-data-source}, {pluginRef: metrics-data-source}]}\n",
-            "dataLayer.sources: one source of load is needed, not 2|"
-            "dataLayer.sources[0].extractors: one extractor is needed, not 0|"
-            "dataLayer.sources[1].extractors: one extractor is needed, not 0",
-            id="two data sources without extractors",
+            "dataLayer.sources: one source of load is needed, not 2",
+            id="two data sources",
+        ),
+        pytest.param(
+            "plugins: [{type: metrics-data-source}, {type: metrics-data-source, name: other}]\n",
+            "dataLayer.sources: say which data source is used, of ['metrics-data-source', 'other']",
+            id="two data sources and no word which",
         ),
         pytest.param(
             "dataLayer: {injectDefaults: false}\n",
@@ -269,6 +272,7 @@ SOURCE = "{type: metrics-data-source, name: pages, parameters: {interval: 3s}}"
     "sources",
     [
         pytest.param("sources: [{pluginRef: pages, extractors: [{pluginRef: core-metrics-extractor}]}]", id="named"),
+        pytest.param("sources: [{pluginRef: pages}]", id="named without an extractor"),
         pytest.param("", id="in the list of plugins alone"),
     ],
 )

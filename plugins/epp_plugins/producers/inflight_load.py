@@ -41,4 +41,4 @@ class InflightLoadProducer:
             return
         bounds = (request.max_output_tokens, params.max_estimated_output_tokens)
         expected = round(request.prompt_tokens * params.output_ratio)
-        request.attach(OutputEstimate(min([expected, *(bound for bound in bounds if bound is not None)])))
+        request.attach(OutputEstimate(tokens=min([expected, *(bound for bound in bounds if bound is not None)])))

@@ -84,6 +84,7 @@ def test_comments_and_mentions_in_other_lines_are_not_samples() -> None:
     [
         pytest.param("vllm:num_requests_waiting 2", 2, id="no labels, no newline"),
         pytest.param("vllm:num_requests_waiting{} 2\n", 2, id="empty labels"),
+        pytest.param('vllm:num_requests_waiting { m = "a" }2\n', 2, id="blanks around labels, none before the value"),
         pytest.param('vllm:num_requests_waiting{m="a}b \\" 9"} 2\n', 2, id="brace and quote in a label"),
         pytest.param("vllm:num_requests_waiting\t2 1700000000000\n", 2, id="tab and timestamp"),
         pytest.param("vllm:num_requests_waiting 2e1\r\n", 20, id="exponent and carriage return"),

@@ -4,7 +4,8 @@ import pytest
 
 from epp.datalayer import Datastore
 from epp.datalayer.ejection import FAILURES
-from epp.plugin import WARM_UP_S, Endpoint, EndpointSpec, Load, Reading, Sign
+from epp.plugin import Endpoint, EndpointSpec, Load, Reading, Sign
+from epp.plugin.endpoint import WARM_UP_S
 from epp.plugin.testing import make_context
 
 LOAD = Load(waiting=1, running=0)
@@ -75,30 +76,30 @@ def test_endpoint_that_moved_to_another_port_is_a_new_one() -> None:
 def test_refused_connection_takes_an_endpoint_out_at_once() -> None:
     pool = Pool("a")
     pool.store.scraped(pool["a"], READING)
-    pool.store.not_scraped(pool["a"], Sign.REFUSED, "refused")
+    pool.store.not_scraped(pool["a"], Sign.REFUSED, reason="refused")
     assert not pool["a"].ready
 
 
 def test_one_missing_connection_is_forgiven_and_the_second_is_not() -> None:
     pool = Pool("a")
     pool.store.scraped(pool["a"], READING)
-    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
+    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, reason="connection")
     assert pool["a"].ready
-    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
+    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, reason="connection")
     assert not pool["a"].ready
 
 
 def test_good_scrape_forgives_earlier_missing_connections() -> None:
     pool = Pool("a")
     for _ in range(5):
-        pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
+        pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, reason="connection")
         pool.store.scraped(pool["a"], READING)
     assert pool["a"].ready
 
 
 def test_endpoint_without_a_usable_page_is_ready() -> None:
     pool = Pool("a")
-    pool.store.not_scraped(pool["a"], Sign.ALIVE, "http_status")
+    pool.store.not_scraped(pool["a"], Sign.ALIVE, reason="http_status")
     assert pool["a"].ready
 
 
@@ -107,7 +108,7 @@ def test_endpoint_that_is_silent_stays_ready_and_is_avoided_in_favour_of_others(
     pool.store.scraped(pool["a"], READING)
     for _ in range(FAILURES):
         assert pool["a"].avoided_until_s <= pool.now_s
-        pool.store.not_scraped(pool["a"], Sign.SILENT, "timeout")
+        pool.store.not_scraped(pool["a"], Sign.SILENT, reason="timeout")
     assert pool["a"].ready
     assert pool["a"].avoided_until_s > pool.now_s
 
@@ -115,7 +116,7 @@ def test_endpoint_that_is_silent_stays_ready_and_is_avoided_in_favour_of_others(
 def test_silence_of_a_page_does_not_matter_while_requests_are_answered() -> None:
     pool = Pool("a")
     for _ in range(10):
-        pool.store.not_scraped(pool["a"], Sign.SILENT, "timeout")
+        pool.store.not_scraped(pool["a"], Sign.SILENT, reason="timeout")
         pool.store.routed(pool["a"], 0).started(200)
     assert pool["a"].avoided_until_s <= pool.now_s
 
@@ -123,13 +124,14 @@ def test_silence_of_a_page_does_not_matter_while_requests_are_answered() -> None
 def test_page_after_a_silence_ends_the_avoidance() -> None:
     pool = Pool("a")
     for _ in range(FAILURES):
-        pool.store.not_scraped(pool["a"], Sign.SILENT, "timeout")
+        pool.store.not_scraped(pool["a"], Sign.SILENT, reason="timeout")
     pool.store.scraped(pool["a"], READING)
     assert pool["a"].avoided_until_s <= pool.now_s
 
 
 def test_good_page_does_not_end_what_failed_answers_began() -> None:
     pool = Pool("a")
+    pool.store.scraped(pool["a"], READING)
     for _ in range(FAILURES):
         pool.store.routed(pool["a"], 0).started(503)
     pool.store.scraped(pool["a"], READING)
@@ -143,7 +145,7 @@ def test_endpoint_warms_up_whenever_it_becomes_ready() -> None:
     pool.now_s += 100
     pool.store.scraped(pool["a"], READING)
     assert pool["a"].warm_at_s < pool.now_s
-    pool.store.not_scraped(pool["a"], Sign.REFUSED, "refused")
+    pool.store.not_scraped(pool["a"], Sign.REFUSED, reason="refused")
     pool.store.scraped(pool["a"], READING)
     assert pool["a"].warm_at_s == pool.now_s + WARM_UP_S
 
@@ -167,7 +169,7 @@ def test_endpoint_rests_when_nothing_is_to_do(load: Load, own: int, rests: bool)
 def test_endpoint_whose_page_fails_does_not_rest() -> None:
     pool = Pool("a")
     pool.store.scraped(pool["a"], Reading(load=Load(waiting=0, running=0)))
-    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, "connection")
+    pool.store.not_scraped(pool["a"], Sign.UNREACHABLE, reason="connection")
     assert not pool.store.is_at_rest(pool["a"])
 
 
@@ -185,8 +187,8 @@ def test_late_news_of_an_endpoint_that_left_changes_nothing() -> None:
     pool.store.replace([])
     pool.store.replace([spec("a")])
     pool.store.scraped(gone, READING)
-    pool.store.not_scraped(gone, Sign.ALIVE, "http_status")
-    pool.store.not_scraped(gone, Sign.REFUSED, "refused")
+    pool.store.not_scraped(gone, Sign.ALIVE, reason="http_status")
+    pool.store.not_scraped(gone, Sign.REFUSED, reason="refused")
     assert not pool["a"].ready
     assert pool["a"].load == Load()
     assert pool.store.scrape_age_s(gone) is None
@@ -197,7 +199,7 @@ def test_scrape_age_counts_from_the_last_good_scrape() -> None:
     assert pool.store.scrape_age_s(pool["a"]) is None
     pool.store.scraped(pool["a"], READING)
     pool.now_s += 2.5
-    pool.store.not_scraped(pool["a"], Sign.ALIVE, "http_status")
+    pool.store.not_scraped(pool["a"], Sign.ALIVE, reason="http_status")
     assert pool.store.scrape_age_s(pool["a"]) == pytest.approx(2.5)
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from epp.datalayer import Datastore
 from epp.datalayer.ejection import FAILURES, FIRST_S, LONGEST_S
-from epp.director.candidates import list_candidates
-from epp.plugin import Endpoint, EndpointSpec
-from epp.plugin.testing import make_context, make_endpoint
+from epp.plugin import EndpointSpec, Load, Reading, Sign
+from epp.plugin.endpoint import WARM_UP_S
+from epp.plugin.testing import make_context
 
 
 class Pool:
@@ -77,19 +77,20 @@ def test_endpoint_that_answers_again_begins_anew() -> None:
     assert pool.avoided_for_s == FIRST_S
 
 
-def avoided(name: str, until_s: float) -> Endpoint:
-    endpoint = make_endpoint(name)
-    endpoint.avoided_until_s = until_s
-    return endpoint
+def test_endpoint_that_comes_back_has_a_clean_record() -> None:
+    pool = Pool()
+    pool.answer(*[503] * FAILURES)
+    pool.store.not_scraped(pool.endpoint, Sign.REFUSED, reason="refused")
+    pool.store.scraped(pool.endpoint, Reading(load=Load(waiting=0)))
+    assert pool.avoided_for_s == 0
+    assert pool.endpoint.warm_at_s == pool.now_s + WARM_UP_S
 
 
-def test_avoided_endpoint_is_no_candidate_until_its_time_is_over() -> None:
-    good, bad = make_endpoint("good"), avoided("bad", 10.0)
-    assert list_candidates([good, bad], None, 9.9) == [good]
-    assert list_candidates([good, bad], None, 10.0) == [good, bad]
-
-
-def test_never_all_of_them_are_avoided() -> None:
-    pool = [avoided("a", 10.0), avoided("b", 20.0)]
-    assert list_candidates(pool, None, 0.0) == pool
-    assert list_candidates([*pool, make_endpoint("c", port=1)], ("10.0.0.1:8000",), 0.0) == pool
+def test_one_failed_answer_does_not_keep_an_endpoint_avoided_that_was_silent() -> None:
+    pool = Pool()
+    pool.answer(504)
+    for _ in range(FAILURES):
+        pool.store.not_scraped(pool.endpoint, Sign.SILENT, reason="timeout")
+    assert pool.avoided_for_s > 0
+    pool.store.scraped(pool.endpoint, Reading(load=Load(waiting=0)))
+    assert pool.avoided_for_s == 0

@@ -58,8 +58,8 @@ def test_engine_that_nobody_knows_is_read_as_the_default() -> None:
 
 
 def test_triton_tells_its_queue_and_nothing_of_a_cache() -> None:
-    reading = read('nv_inference_pending_request_count{m="a"} 2\nnv_inference_exec_count 7\n')
-    assert reading == Reading(load=Load(waiting=2, running=7), missing=[])
+    reading = read('nv_inference_pending_request_count{m="a"} 2\nnv_inference_exec_count 700\n')
+    assert reading == Reading(load=Load(waiting=2), missing=[])
 
 
 def test_metrics_that_the_engine_should_export_and_does_not_are_named() -> None:
@@ -74,7 +74,7 @@ def test_newest_series_of_adapters_counts() -> None:
         'vllm:lora_requests_info{max_lora="4",running_lora_adapters="",waiting_lora_adapters="c"} 1700000002.5\n'
         'vllm:lora_requests_info{max_lora="4",running_lora_adapters="d",waiting_lora_adapters=""} 1700000000.5\n'
     )
-    assert read(page).load.adapters == Adapters(waiting=frozenset({"c"}), most=4)
+    assert read(page).load.adapters == Adapters(waiting=frozenset({"c"}), max_loaded=4)
 
 
 def test_configured_engine_is_read_and_keeps_what_is_left_out() -> None:
@@ -126,8 +126,31 @@ def test_wrong_configuration_is_refused(params: Params, problem: str) -> None:
     assert str(raised.value) == problem
 
 
-@pytest.mark.parametrize("text", ["m", 'm{a=b,c="d e"}', "m{}"])
-def test_spec_is_read(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        pytest.param("m", {}, id="name alone"),
+        pytest.param("m{}", {}, id="no labels"),
+        pytest.param('m{a=b,c="d e"}', {b"a": b"b", b"c": b"d e"}, id="labels with and without quotes"),
+    ],
+)
+def test_spec_is_read(text: str, labels: dict[bytes, bytes]) -> None:
     spec = parse_spec(text)
-    assert spec.name == b"m"
-    assert spec.labels == ({b"a": b"b", b"c": b"d e"} if "a" in text else {})
+    assert (spec.name, spec.labels) == (b"m", labels)
+
+
+def test_configured_metric_may_be_negative_or_huge() -> None:
+    custom = [
+        CustomMetric(attribute_key="headroom", metric_spec="h"),
+        CustomMetric(attribute_key="ns", metric_spec="n"),
+    ]
+    params = Params(engine_configs=[EngineConfig(name="vllm", custom_metrics=custom)])
+    assert read("vllm:num_requests_waiting 0\nh -3\nn 1.7e18\n", params=params).load.custom == {
+        "headroom": -3.0,
+        "ns": 1.7e18,
+    }
+
+
+def test_engine_without_a_queue_of_its_own_is_not_taken_for_another() -> None:
+    params = Params(default_engine="mine", engine_configs=[EngineConfig(name="mine", kv_usage_spec="my_cache")])
+    assert read(PAGES["vllm"] + "my_cache 0.75\n", params=params).load == Load(kv_cache_ratio=0.75)

@@ -1,24 +1,20 @@
 """One endpoint's load between two scrapes."""
 
 import gc
-from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from epp.datalayer.ejection import UNREACHED_STATUS
 from epp.datalayer.load_book import (
     FADE_S,
     HALF_LIFE_S,
     REAP_S,
     SETTLE_S,
-    UNREACHED_STATUS,
     InFlightRequest,
     LoadBook,
 )
 from epp.datalayer.typical import MEAN_FOR_S, TypicalLoad
-from epp.plugin import Endpoint, InFlight, Load
+from epp.plugin import Adapters, Endpoint, InFlight, Load
 from epp.plugin.testing import make_endpoint
 
 
@@ -119,9 +115,11 @@ def test_request_that_no_page_will_ever_show_fades() -> None:
     desk = Desk()
     desk.page()
     desk.book.routed(10).ended()
-    desk.now_s += FADE_S + 1
-    desk.book.not_scraped()
-    assert desk.endpoint.in_flight.requests == 0
+    for after_s, left in ((FADE_S - 1, 1), (2, 0)):
+        desk.now_s += after_s
+        desk.book.asked()
+        desk.book.not_scraped()
+        assert desk.endpoint.in_flight.requests == left
 
 
 def test_request_whose_end_is_never_reported_is_let_go() -> None:
@@ -211,7 +209,7 @@ def test_clock_that_jumps_leaves_counts_as_they_are(jump_s: float) -> None:
 
 def test_output_that_is_estimated_counts_until_the_end_and_so_does_the_prompt() -> None:
     desk = Desk()
-    request = desk.book.routed(100, 50)
+    request = desk.book.routed(100, output_tokens=50)
     assert desk.endpoint.in_flight == InFlight(requests=1, unstarted=1, uncached_tokens=100, estimated_tokens=50)
     request.started(200)
     assert desk.endpoint.in_flight == InFlight(requests=1, estimated_tokens=150)
@@ -222,12 +220,15 @@ def test_output_that_is_estimated_counts_until_the_end_and_so_does_the_prompt() 
 
 def test_request_that_went_elsewhere_is_gone_at_once_and_tells_against_the_endpoint() -> None:
     statuses: list[int | None] = []
-    book = LoadBook(make_endpoint(), lambda: 0.0, on_answer=statuses.append)
+    endpoint = make_endpoint()
+    book = LoadBook(endpoint, lambda: 0.0, on_answer=statuses.append)
     request = book.routed(100)
     request.went_elsewhere()
+    assert endpoint.in_flight == InFlight()
     request.ended()
-    assert statuses == [UNREACHED_STATUS]
-    assert book.routed(0) is not request
+    request.went_elsewhere()
+    assert endpoint.in_flight == InFlight()
+    assert statuses[0] == UNREACHED_STATUS
 
 
 def test_prompts_that_were_sent_since_the_page_fill_the_cache() -> None:
@@ -239,6 +240,25 @@ def test_prompts_that_were_sent_since_the_page_fill_the_cache() -> None:
     assert desk.endpoint.load.kv_cache_ratio == 1.0
     desk.page(kv_cache_ratio=0.6, block_size_tokens=16, block_count=1000)
     assert desk.endpoint.load.kv_cache_ratio == 0.6
+
+
+def test_prompt_of_a_request_that_is_over_fills_the_cache_no_longer() -> None:
+    desk = Desk()
+    desk.page(kv_cache_ratio=0.25, block_size_tokens=16, block_count=1000)
+    request = desk.book.routed(4000)
+    request.started(200)
+    assert desk.endpoint.load.kv_cache_ratio == pytest.approx(0.5)
+    request.ended()
+    assert desk.endpoint.load.kv_cache_ratio == pytest.approx(0.25)
+
+
+def test_adapters_of_an_old_page_are_not_believed() -> None:
+    desk = Desk()
+    desk.page()
+    desk.book.scraped(Load(adapters=Adapters(running=frozenset({"a"})), custom={"gpu": 1.0}))
+    desk.now_s += 10 * HALF_LIFE_S
+    desk.book.not_scraped()
+    assert (desk.endpoint.load.adapters, desk.endpoint.load.custom) == (None, {})
 
 
 def test_endpoint_without_a_page_keeps_nothing_of_requests_that_are_over() -> None:
@@ -258,87 +278,3 @@ def test_page_as_it_was_can_be_had_too() -> None:
     desk.page(waiting=3, running=5)
     desk.book.routed(10)
     assert (desk.endpoint.scraped.waiting, desk.endpoint.scraped.running) == (3, 5)
-
-
-@dataclass(eq=False)
-class Tracked:
-    """What the oracle knows of a request."""
-
-    request: InFlightRequest
-    tokens: int
-    output: int
-    routed_at_s: float
-    events: list[str] = field(default_factory=list)
-
-    @property
-    def is_started(self) -> bool:
-        return "started" in self.events and "ended" not in self.events[: self.events.index("started")]
-
-
-class Interleavings(RuleBasedStateMachine):
-    """Events in any order and number, against plain sets: counts are never negative and nothing leaks."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.desk = Desk()
-        self.desk.page()
-        self.live: list[Tracked] = []
-        self.gone: list[Tracked] = []
-
-    @rule(tokens=st.integers(0, 1000), output=st.sampled_from([0, 7]))
-    def decide(self, tokens: int, output: int) -> None:
-        request = self.desk.book.routed(tokens, output)
-        self.live.append(Tracked(request, tokens, output, self.desk.now_s))
-
-    @precondition(lambda self: self.live or self.gone)
-    @rule(data=st.data(), event=st.sampled_from(["started", "ended"]))
-    def event(self, data: st.DataObject, event: str) -> None:
-        one = data.draw(st.sampled_from(self.live + self.gone))
-        one.request.started(200) if event == "started" else one.request.ended()
-        one.events.append(event)
-        if one in self.live and event == "ended" and one.is_started:
-            self.live.remove(one)
-            self.gone.append(one)
-
-    @rule(waiting=st.integers(0, 50), running=st.integers(0, 50), after_s=st.sampled_from([0.0, 0.1, 1.0, 20.0]))
-    def page(self, waiting: int, running: int, after_s: float) -> None:
-        self.desk.page(waiting=waiting, running=running, after_s=after_s)
-        self.forget()
-
-    @rule()
-    def no_page(self) -> None:
-        self.desk.book.not_scraped()
-        self.desk.page()
-        self.forget()
-
-    def forget(self) -> None:
-        shown = [
-            one
-            for one in self.live
-            if "ended" in one.events and not one.is_started and one.routed_at_s <= self.desk.now_s - SETTLE_S
-        ]
-        self.live = [one for one in self.live if one not in shown]
-        self.gone += shown
-
-    @invariant()
-    def books_agree_with_the_oracle(self) -> None:
-        if not hasattr(self, "desk"):
-            return
-        started = [one for one in self.live if one.is_started]
-        unseen = [one for one in self.live if "ended" in one.events and not one.is_started]
-        waiting = [one for one in self.live if one not in started and one not in unseen]
-        assert self.desk.endpoint.in_flight == InFlight(
-            requests=len(self.live),
-            unstarted=len(waiting) + len(unseen),
-            uncached_tokens=sum(one.tokens for one in waiting + unseen),
-            estimated_tokens=sum(one.output for one in self.live) + sum(one.tokens for one in started if one.output),
-        )
-        load = self.desk.endpoint.load
-        assert load.waiting is not None
-        assert load.waiting >= len(waiting) + len(unseen)
-        assert load.running is not None
-        assert load.running >= len(started)
-
-
-TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(deadline=None)

@@ -159,13 +159,13 @@ def test_fallback_that_serves_is_the_one_that_the_request_is_in_flight_to() -> N
     first, second = make_endpoint("first", address="10.0.0.1"), make_endpoint("second", address="10.0.0.2")
     entries: list[Entry] = []
 
-    def take(endpoint: Endpoint, uncached_tokens: int, output_tokens: int) -> Entry:
+    def take(endpoint: Endpoint, uncached_tokens: int, *, output_tokens: int) -> Entry:
         entries.append(Entry(endpoint, (uncached_tokens, output_tokens)))
         return entries[-1]
 
     reporting = dataclasses.replace(make_reporting(), take=take)
     request = make_request(prompts=[b"x" * 40])
-    request.attach(OutputEstimate(3))
+    request.attach(OutputEstimate(tokens=3))
     routed = RoutedRequest(request, Decision(endpoints=[first, second]), reporting=reporting, is_parsed=False)
     routed.response_head(OK, "10.0.0.2:8000")
     routed.ended()

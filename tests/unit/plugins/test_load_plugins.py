@@ -113,7 +113,7 @@ def test_output_is_estimated_from_the_prompt(params: inflight_load.Params, wante
     parsed = ParsedBody(model="m", prompts=[b"x" * 400], max_output_tokens=wanted)
     request = InferenceRequest(request_id="", head={}, parsed=parsed, body_bytes=0)
     inflight_load.InflightLoadProducer(params).produce(request, [])
-    assert request.attribute(OutputEstimate) == OutputEstimate(tokens)
+    assert request.attribute(OutputEstimate) == OutputEstimate(tokens=tokens)
 
 
 def test_output_is_not_estimated_unless_it_is_asked_for() -> None:

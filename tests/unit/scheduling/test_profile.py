@@ -8,6 +8,7 @@ from epp.plugin import DropReason, Endpoint, InferenceRequest, PrefixMatches, Re
 from epp.plugin.testing import make_endpoint, make_request
 from epp.scheduling import Profile, WeightedScorer
 from tests.fakes.picker import assembly_of
+from tests.fakes.scheduling import IN_PLAY
 
 
 class KeepsNone:
@@ -81,7 +82,7 @@ def test_whole_prefix_outweighs_a_longer_queue() -> None:
 
 def test_totals_are_weighted_sums_in_candidate_order() -> None:
     profile = Profile(
-        "p", [], [WeightedScorer("a", RatesHalf(), 2.0), WeightedScorer("b", RatesHalf(), 4.0)], PicksLast()
+        "p", [], [WeightedScorer("a", RatesHalf(), 2.0), WeightedScorer("b", RatesHalf(), 4.0)], PicksLast(), IN_PLAY
     )
     result = profile.run(make_request(), [make_endpoint("x"), make_endpoint("y")])
     assert result.totals == [3.0, 3.0]
@@ -89,14 +90,14 @@ def test_totals_are_weighted_sums_in_candidate_order() -> None:
 
 def test_filters_run_in_order_before_the_scorers() -> None:
     first, second = make_endpoint("first"), make_endpoint("second")
-    profile = Profile("p", [KeepsFirst()], [WeightedScorer("a", RatesHalf(), 1.0)], PicksLast())
+    profile = Profile("p", [KeepsFirst()], [WeightedScorer("a", RatesHalf(), 1.0)], PicksLast(), IN_PLAY)
     result = profile.run(make_request(), [first, second])
     assert result.candidates == [first]
     assert result.picked == [first]
 
 
 def test_filters_that_leave_nothing_reject_with_429() -> None:
-    profile = Profile("strict", [KeepsNone(), KeepsFirst()], [], PicksLast())
+    profile = Profile("strict", [KeepsNone(), KeepsFirst()], [], PicksLast(), IN_PLAY)
     with pytest.raises(Rejection, match="profile `strict`: no endpoint passed the filters") as caught:
         profile.run(make_request(), [make_endpoint()])
     assert caught.value.reason is DropReason.SATURATED

@@ -6,6 +6,7 @@ from epp.plugin import Decision, Endpoint, InferenceRequest, ProfileResult
 from epp.plugin.testing import make_endpoint, make_request
 from epp.scheduling import Profile, Scheduler
 from tests.fakes.picker import assembly_of
+from tests.fakes.scheduling import IN_PLAY
 
 
 class PicksFirst:
@@ -28,7 +29,7 @@ class AsksForever:
 
 
 def test_every_profile_runs_once_in_order() -> None:
-    profiles = [Profile(name, [], [], PicksFirst()) for name in ("prefill", "decode")]
+    profiles = [Profile(name, [], [], PicksFirst(), IN_PLAY) for name in ("prefill", "decode")]
     decision = Scheduler(profiles, AsksForever()).schedule(make_request(), [make_endpoint()])
     assert list(decision.results) == ["prefill", "decode"]
 

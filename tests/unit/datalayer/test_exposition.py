@@ -35,12 +35,19 @@ def test_metric_in_several_places_is_read_from_all_of_them() -> None:
         assert values(layout, page) == [b"1", b"2"]
 
 
-def test_second_place_that_comes_later_is_found_after_a_few_pages() -> None:
+def test_second_place_that_comes_later_is_found_at_once_where_the_page_grows() -> None:
     layout = Layout()
     one = b'waiting{rank="0"} 1\n' + FAR
     values(layout, one)
+    assert values(layout, one + b'waiting{rank="1"} 2\n' + FILLER * 10) == [b"1", b"2"]
+
+
+def test_second_place_that_comes_later_is_found_after_a_few_pages_of_the_same_length() -> None:
+    layout = Layout()
+    values(layout, b'waiting{rank="0"} 1\n' + FAR)
+    other = b'waiting{rank="0"} 1\n' + FAR[len(FILLER) * 3 :] + b'waiting{rank="1"} 2\n'
     for _ in range(TRUSTED_PAGES + 1):
-        found = values(layout, one + b'waiting{rank="1"} 2\n')
+        found = values(layout, other)
     assert found == [b"1", b"2"]
 
 
