@@ -75,6 +75,7 @@ class Service:
             clock=time.monotonic,
             log=log,
             on_removed=self._forget,
+            on_scraped=self._assembly.observers.on_scraped,
             half_life_s=max(HALF_LIFE_S, PAGES_IN_HALF_LIFE * interval_s),
         )
         self._scraper = Scraper(

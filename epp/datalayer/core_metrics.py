@@ -9,6 +9,7 @@ from epp.datalayer.engine_config import EngineConfig, configured
 from epp.datalayer.engines import (
     ENGINES,
     MAX_ADAPTERS_LABEL,
+    PROCESS_START,
     RUNNING_ADAPTERS_LABEL,
     WAITING_ADAPTERS_LABEL,
     Engine,
@@ -81,47 +82,70 @@ class _PageOfEngine:
 
     def read(self) -> Reading:
         engine = self._engine
-        waiting, running = self._values(engine.waiting), self._values(engine.running)
-        ratios = self._values(engine.kv_cache_ratio)
-        block_sizes, block_counts = self._cache_size()
+        waiting, running = self._expected(engine.waiting), self._expected(engine.running)
+        ratios = self._expected(engine.kv_cache_ratio)
+        block_sizes, block_counts, caching = self._cache_info()
+        queried, hit = self._values(engine.prefix_queries), self._values(engine.prefix_hits)
         load = Load(
-            waiting=round(sum(waiting)) if waiting else None,
-            running=round(sum(running)) if running else None,
+            waiting=_sum(waiting),
+            running=_sum(running),
             kv_cache_ratio=min(1.0, sum(ratios) / len(ratios)) if ratios else None,
             block_size_tokens=block_sizes[0] if block_sizes else None,
-            block_count=sum(block_counts) if block_counts else None,
+            block_count=_sum(block_counts),
+            prefix_caching=caching,
+            prefix_queried_tokens=_sum(queried),
+            prefix_hit_tokens=_sum(hit),
+            started_at_s=self._started_at_s(),
             adapters=self._adapters(),
             custom=self._custom(),
         )
-        return Reading(load=load, missing=self._missing)
+        # Any process has a start: without a metric of the engine's own it is the page of something else.
+        is_engine = load != Load(started_at_s=load.started_at_s)
+        return Reading(load=load if is_engine else Load(), missing=self._missing)
 
     def _values(self, specs: Specs, read: Callable[[bytes], float | None] = read_count) -> list[float]:
-        """Return the usable values of the first metric that has any; none of them is noted as missing."""
+        """Return the usable values of the first metric that has any."""
         for spec in specs:
             group = self._layout.find(self._page, spec.name)
             texts = [text for _, text in group.with_labels(spec.labels)] if spec.labels else group.samples.values()
             values = [value for text in texts if (value := read(text)) is not None]
             if values:
                 return values
-        if specs:
-            self._missing.append(str(specs[0]))
         return []
+
+    def _expected(self, specs: Specs) -> list[float]:
+        """Return the same, and note as missing what has none."""
+        values = self._values(specs)
+        if specs and not values:
+            self._missing.append(str(specs[0]))
+        return values
 
     def _custom(self) -> Mapping[str, float]:
         """Return the sum of each metric that the configuration asks for; these may be below 0."""
         read = {key: self._values((spec,), read_number) for key, spec in self._engine.custom.items()}
         return {key: sum(values) for key, values in read.items() if values}
 
-    def _cache_size(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Return block sizes and numbers of blocks, one for each data-parallel rank."""
+    def _cache_info(self) -> tuple[Sequence[int], Sequence[int], bool | None]:
+        """Return block sizes and numbers of blocks, one for each data-parallel rank, and whether prefixes are kept."""
         engine = self._engine
         for spec in engine.cache_info:
             sets = [labels for labels, _ in self._layout.find(self._page, spec.name).with_labels(spec.labels)]
             if sets:
-                return _positive(sets, engine.block_size_label), _positive(sets, engine.block_count_label)
+                caching = sets[0].get(engine.prefix_caching_label or b"")
+                return (
+                    _positive(sets, engine.block_size_label),
+                    _positive(sets, engine.block_count_label),
+                    caching.lower() == b"true" if caching else None,
+                )
         if engine.cache_info:
             self._missing.append(str(engine.cache_info[0]))
-        return [int(v) for v in self._values(engine.block_size)], [int(v) for v in self._values(engine.block_count)]
+        sizes, counts = self._expected(engine.block_size), self._expected(engine.block_count)
+        return [int(size) for size in sizes], [int(count) for count in counts], None
+
+    def _started_at_s(self) -> float | None:
+        """Return when the process began; several on one page are several ranks, of which the newest counts."""
+        texts = self._layout.find(self._page, PROCESS_START.name).samples.values()
+        return max((at for text in texts if (at := read_count(text)) is not None), default=None)
 
     def _adapters(self) -> Adapters | None:
         """Return the adapters in use by the series with the greatest value, a time: vLLM leaves the old ones there."""
@@ -141,6 +165,10 @@ class _PageOfEngine:
             waiting=_names(found.get(WAITING_ADAPTERS_LABEL)),
             max_loaded=next(iter(_positive([found], MAX_ADAPTERS_LABEL)), None),
         )
+
+
+def _sum(values: Sequence[float]) -> int | None:
+    return round(sum(values)) if values else None
 
 
 def _has_queue(load: Load) -> bool:

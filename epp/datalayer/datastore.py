@@ -41,6 +41,7 @@ class Datastore:
         clock: Callable[[], float],
         log: FilteringBoundLogger,
         on_removed: Callable[[Endpoint], None],
+        on_scraped: Callable[[Endpoint], None] = lambda _endpoint: None,
         half_life_s: float = HALF_LIFE_S,
     ) -> None:
         self._clock = clock
@@ -49,6 +50,7 @@ class Datastore:
         self._typical = TypicalLoad(clock)
         self._log = log
         self._on_removed = on_removed
+        self._on_scraped = on_scraped
         self._entries: dict[str, _Entry] = {}
         self._endpoints: Sequence[Endpoint] = ()
         self._listeners: list[Callable[[], None]] = []
@@ -69,14 +71,14 @@ class Datastore:
     def replace(self, specs: Sequence[EndpointSpec]) -> None:
         """Make the pool exactly these.
 
-        An endpoint that keeps its name, address and port is the same one: it keeps its load and readiness, and gets the
-        new labels.
+        An endpoint that keeps its name, address, port and UID is the same one: it keeps its load and readiness, and
+        gets the new labels.
         """
         old = self._entries
         self._entries = {}
         for spec in specs:
             known = old.get(spec.key)
-            if known is None or _address_and_port(known.endpoint.spec) != _address_and_port(spec):
+            if known is None or _identity(known.endpoint.spec) != _identity(spec):
                 known = self._new_entry(spec)
             known.endpoint.spec = spec
             self._entries[spec.key] = known
@@ -124,6 +126,7 @@ class Datastore:
         entry.ejection.spoke()
         entry.book.scraped(reading.load)
         self._judge(entry, ready=True, reason="scraped")
+        self._on_scraped(endpoint)
 
     def not_scraped(self, endpoint: Endpoint, sign: Sign, *, reason: str, missing: Sequence[str] = ()) -> None:
         """Note that no page came that could be read, what that says about the endpoint, and what the page had not."""
@@ -208,5 +211,5 @@ class Datastore:
 _UNREACHED = frozenset({Sign.UNREACHABLE, Sign.REFUSED})
 
 
-def _address_and_port(spec: EndpointSpec) -> tuple[str, int]:
-    return spec.address, spec.port
+def _identity(spec: EndpointSpec) -> tuple[str, int, str]:
+    return spec.address, spec.port, spec.uid

@@ -58,10 +58,18 @@ class Engine:
     block_size: Specs = ()
     """The block size as a value of its own, for engines without `cache_info`."""
     block_count: Specs = ()
+    prefix_caching_label: bytes | None = None
+    """Label of `cache_info` that is ``True`` or ``False``."""
+    prefix_queries: Specs = ()
+    """Counter of prompt tokens looked up in the prefix cache."""
+    prefix_hits: Specs = ()
+    """Counter of those that were there."""
     custom: Mapping[str, MetricSpec] = field(default_factory=dict)
     """Attribute name -> the metric that it is read from."""
 
 
+PROCESS_START = parse_spec("process_start_time_seconds")
+"""Of whatever process serves the page, in seconds since the epoch; engines of several processes may not have it."""
 RUNNING_ADAPTERS_LABEL = b"running_lora_adapters"
 WAITING_ADAPTERS_LABEL = b"waiting_lora_adapters"
 MAX_ADAPTERS_LABEL = b"max_lora"
@@ -81,6 +89,9 @@ ENGINES: tuple[Engine, ...] = (
         kv_cache_ratio=_specs("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
         adapters=_specs("vllm:lora_requests_info"),
         cache_info=_specs("vllm:cache_config_info"),
+        prefix_caching_label=b"enable_prefix_caching",
+        prefix_queries=_specs("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
+        prefix_hits=_specs("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
     ),
     Engine(
         name="sglang",

@@ -22,6 +22,7 @@ from epp.plugin import (
     Response,
     ResponseHeadObserver,
     RoutedObserver,
+    ScrapedObserver,
 )
 
 DISCOVERY_RETRY_S = 5.0
@@ -72,11 +73,13 @@ class GuardedObserver:
         routed: Sequence[tuple[Guard, RoutedObserver]] = (),
         heads: Sequence[tuple[Guard, ResponseHeadObserver]] = (),
         done: Sequence[tuple[Guard, DoneObserver]] = (),
+        scraped: Sequence[tuple[Guard, ScrapedObserver]] = (),
         removed: Sequence[tuple[Guard, EndpointRemovedObserver]] = (),
     ) -> None:
         self._routed = routed
         self._heads = heads
         self._done = done
+        self._scraped = scraped
         self._removed = removed
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
@@ -97,6 +100,11 @@ class GuardedObserver:
         """Tell that a routed request is over."""
         for guard, observer in self._done:
             guard.attempt("on_done", observer.on_done, request, decision, response)
+
+    def on_scraped(self, endpoint: Endpoint) -> None:
+        """Tell that an endpoint's load was scraped."""
+        for guard, observer in self._scraped:
+            guard.attempt("on_scraped", observer.on_scraped, endpoint)
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Tell that an endpoint left the pool."""

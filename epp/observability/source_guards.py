@@ -12,7 +12,7 @@ REASONS = frozenset(
 )
 """What a source may call its failures; in the metrics everything else is ``other``."""
 MIN_INTERVAL_S = 0.05
-COUNTS = ("waiting", "running", "block_size_tokens", "block_count")
+COUNTS = ("waiting", "running", "block_size_tokens", "block_count", "prefix_queried_tokens", "prefix_hit_tokens")
 """Numbers of `Load` that are counts."""
 
 

@@ -39,6 +39,7 @@ from epp.plugin.lifecycle import (
     Producer,
     ResponseHeadObserver,
     RoutedObserver,
+    ScrapedObserver,
 )
 from epp.plugin.metrics import PluginMetrics
 from epp.plugin.params import PluginParams
@@ -87,6 +88,7 @@ __all__ = [
     "RoutedObserver",
     "ScoreColumn",
     "Scorer",
+    "ScrapedObserver",
     "Sign",
     "Usage",
 ]

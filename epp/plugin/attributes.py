@@ -21,18 +21,20 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixMatches(Attribute):
-    """How much of the request's prompt each endpoint is believed to have in its prefix cache."""
+    """How much of the request's prompts each endpoint is believed to have in its prefix cache."""
 
     default_producer: ClassVar[str | None] = "approx-prefix-cache-producer"
 
-    matched_blocks: Mapping[Endpoint, int]
-    """Blocks matched from the start of the prompt without a gap; an endpoint without a match is absent."""
-    total_blocks: int
-    """Whole blocks of the prompt; 0 when it is shorter than one."""
+    matched_tokens: Mapping[Endpoint, int]
+    """Tokens matched from the start of the prompt without a gap; an endpoint without a match is absent."""
+    total_tokens: int
+    """Tokens in the whole blocks of the prompt; 0 when it is shorter than one."""
+    first_block: int | None = None
+    """Names the beginning of the prompt, for pickers that want to agree on an endpoint for it; ``None`` for none."""
 
     def ratio(self, endpoint: Endpoint) -> float:
-        """Matched share of the prompt's blocks, 0..1; 0 when the prompt is shorter than one block."""
-        return self.matched_blocks.get(endpoint, 0) / self.total_blocks if self.total_blocks else 0.0
+        """Matched share of the prompt, 0..1; 0 when the prompt is shorter than one block."""
+        return self.matched_tokens.get(endpoint, 0) / self.total_tokens if self.total_tokens else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

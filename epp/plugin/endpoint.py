@@ -7,10 +7,12 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSpec:
-    """Who an endpoint is, as a discovery source gives it. With the same name, address and port it is the same one."""
+    """Who an endpoint is, as a discovery source gives it. With the same name, address, port and UID it is the same."""
 
     name: str
     namespace: str = "default"
+    uid: str = ""
+    """Tells two apart that were there one after the other under one name and address; a pod's UID."""
     address: str
     """An IP address, version 4 or 6, without brackets: Envoy routes to addresses, not to host names."""
     port: int
@@ -58,6 +60,14 @@ class Load:
     block_count: int | None = None
     """Blocks that the engine's KV cache holds."""
     adapters: Adapters | None = None
+    started_at_s: float | None = None
+    """When the engine's process began, in seconds since the epoch."""
+    prefix_caching: bool | None = None
+    """Whether the engine keeps prefixes."""
+    prefix_queried_tokens: int | None = None
+    """Prompt tokens that the engine has looked up in its prefix cache since it began."""
+    prefix_hit_tokens: int | None = None
+    """Those of them that were there."""
     custom: Mapping[str, float] = field(default_factory=_nothing, hash=False)
     """Further metrics that the configuration asks for, by the name that it gives them."""
 

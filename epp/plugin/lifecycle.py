@@ -62,6 +62,14 @@ class DoneObserver(Protocol):
         ...
 
 
+class ScrapedObserver(Protocol):
+    """Is told whenever an endpoint's load was scraped."""
+
+    def on_scraped(self, endpoint: Endpoint) -> None:
+        """Take note of ``endpoint.scraped``, about once a second for each endpoint."""
+        ...
+
+
 class EndpointRemovedObserver(Protocol):
     """Is told when an endpoint leaves the pool."""
 

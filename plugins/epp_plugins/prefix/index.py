@@ -1,96 +1,311 @@
-"""Block hash -> bitmask of endpoints."""
+"""Which endpoint is believed to have which beginning of a prompt in its cache."""
 
-from collections.abc import Hashable, Iterable, Sequence
-from itertools import islice
+from array import array
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from epp_plugins.prefix.runs import Run
 
 E = TypeVar("E", bound=Hashable)
 
+BLOCK_BYTES = 8
+RUN_BYTES = 400
+OWNER_BYTES = 160
+"""What a block, a run, and an endpoint's part in a run cost (`bench/micro/prefix.py` compares with the process)."""
+CLEANED_RUNS = 8
+"""How many runs of endpoints that have left are let go at each insertion."""
+SPARE_ENTRIES = 64
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What one endpoint has."""
+
+    slot: int
+    capacity_blocks: int
+    blocks: int = 0
+    runs: int = 0
+    uses: deque[tuple[Run, int]] = field(default_factory=deque)
+    """The last run of each use with its moment, oldest first; some have been used again since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Blocks that an endpoint was said to have, until it is confirmed or withdrawn."""
+
+    shelf: _Shelf
+    last: Run
+    """Has the last of them, unless it was cut since: then a run before it has."""
+    depth: int
+    """How many blocks there are."""
+
+    def run(self) -> Run:
+        """Return the run that has the last of them."""
+        run = self.last
+        while run.parent is not None and run.start >= self.depth:
+            run = run.parent
+        return run
+
 
 class PrefixIndex(Generic[E]):
-    """Which endpoint is believed to have which prefix blocks in its cache, bounded for each endpoint.
+    """A trie of block hashes, bounded for each endpoint in blocks and for all of them in bytes.
 
-    An endpoint owns one bit. `match` walks a chain once for all endpoints: the set of those that still match only
-    shrinks, so a match is contiguous from the first block. Beyond an endpoint's capacity its least recently used block
-    goes, and of blocks used at the same time the one deepest in its chain: engines evict the tail of a prefix before
-    its head, because a head without a tail still hits and a tail without a head never does.
+    Chains that begin alike share `Run`s, so a match walks a few runs, not every block, and finds how far each endpoint
+    matches in one pass: the set of those that still match only shrinks. Beyond an endpoint's capacity its least
+    recently used block goes, and of blocks used at the same time the one deepest in its chain: engines evict the tail
+    of a prefix before its head, because a head without a tail still hits and a tail without a head never does.
     """
 
-    def __init__(self, capacity_blocks: int) -> None:
-        self._capacity_blocks = capacity_blocks
-        self._masks: dict[int, int] = {}
-        self._slots: dict[E, int] = {}
+    def __init__(self, *, capacity_of: Callable[[E], int], max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._capacity_of = capacity_of
+        """How many blocks a new endpoint keeps."""
+        self._root = Run(array("Q"), parent=None, start=0)
+        self._shelves: dict[E, _Shelf] = {}
         self._endpoints: dict[int, E] = {}
-        """Slot -> endpoint, the reverse of `_slots`."""
+        """Slot -> endpoint."""
+        self._leaving: deque[_Shelf] = deque()
+        """Those of endpoints that were removed, on their way out."""
+        self._alive = 0
+        """The slots of endpoints that were not removed."""
         self._free_slots: list[int] = []
-        self._recent: dict[E, dict[int, None]] = {}
-        """For each endpoint its blocks, least recently used first."""
+        self._by_slot: dict[int, _Shelf] = {}
+        """Those that were removed among them, until nothing of them is left."""
+        self._now = 0
+        self._blocks = 0
+        self._runs = 0
+        self._owned = 0
 
     def __len__(self) -> int:
         """Return the number of (block, endpoint) entries."""
-        return sum(map(len, self._recent.values()))
+        return sum(shelf.blocks for shelf in self._shelves.values())
+
+    @property
+    def bytes_used(self) -> int:
+        """An estimate of the memory it takes."""
+        return self._blocks * BLOCK_BYTES + self._runs * RUN_BYTES + self._owned * OWNER_BYTES
+
+    def blocks_of(self, endpoint: E) -> int:
+        """Return how many blocks an endpoint is believed to have."""
+        shelf = self._shelves.get(endpoint)
+        return 0 if shelf is None else shelf.blocks
 
     def match(self, chain: Sequence[int]) -> dict[E, int]:
         """Return how many blocks from the start of the chain each endpoint has; those with none are absent."""
         depths: dict[E, int] = {}
-        alive = -1
-        for depth, block in enumerate(chain):
-            still = self._masks.get(block, 0) & alive
-            if still != alive:
-                if depth:
-                    self._note_depth(depths, alive & ~still, depth)
-                alive = still
-                if not alive:
-                    break
-        if chain and alive:
-            self._note_depth(depths, alive, len(chain))
+        run, depth, alive = self._root, 0, self._alive
+        while alive and depth < len(chain):
+            child = run.child(chain[depth])
+            if child is None:
+                break
+            shared = child.shared(chain, depth)
+            lost = alive & ~child.full
+            if lost:
+                self._note(depths, lost, depth)
+                for slot, blocks in (child.partial or {}).items():
+                    if alive >> slot & 1:
+                        depths[self._endpoints[slot]] = depth + min(blocks, shared)
+            alive &= child.full
+            run, depth = child, depth + shared
+            if shared < len(child.hashes):
+                break
+        self._note(depths, alive, depth)
         return depths
 
-    def insert(self, endpoint: E, chain: Sequence[int]) -> None:
-        """Note that the endpoint is about to have these blocks; evicts what is then too much."""
-        bit = 1 << self._slot(endpoint)
-        recent = self._recent[endpoint]
-        for block in reversed(chain):
-            if block in recent:
-                del recent[block]
-            else:
-                self._masks[block] = self._masks.get(block, 0) | bit
-            recent[block] = None
-        # All at once: a dict finds its first key by passing over those that were deleted before it.
-        for oldest in list(islice(recent, max(0, len(recent) - self._capacity_blocks))):
-            del recent[oldest]
-            self._clear_bit(oldest, bit)
+    def insert(self, endpoint: E, chain: Sequence[int]) -> Claim | None:
+        """Note that an endpoint is about to have these blocks; evicts what is then too much.
+
+        Returns what to `confirm` or to `withdraw`; ``None`` for a chain without blocks.
+        """
+        self._clean(CLEANED_RUNS)
+        if not chain:
+            return None
+        shelf = self._shelf(endpoint)
+        self._now += 1
+        run = self._root
+        depth = 0
+        while depth < len(chain):
+            run = self._step(run, chain, depth, shelf)
+            depth = run.start + run.blocks_of(shelf.slot)
+        shelf.uses.append((run, self._now))
+        if len(shelf.uses) > 2 * shelf.runs + SPARE_ENTRIES:
+            self._forget_old_uses(shelf)
+        self._evict(shelf, shelf.blocks - shelf.capacity_blocks)
+        self._keep_within_bytes()
+        return Claim(shelf, run, len(chain))
+
+    def confirm(self, claim: Claim) -> None:
+        """Note that an endpoint has computed what it was said to have."""
+        if self._by_slot.get(claim.shelf.slot) is not claim.shelf:
+            return
+        bit = 1 << claim.shelf.slot
+        run: Run | None = claim.run()
+        while run is not None:
+            run.unconfirmed &= ~bit
+            run = run.parent
+
+    def withdraw(self, claim: Claim) -> None:
+        """Forget of what an endpoint was said to have that which it was never seen to have."""
+        slot = claim.shelf.slot
+        if self._by_slot.get(slot) is not claim.shelf:
+            return
+        run = claim.run()
+        while run.parent is not None and not run.goes_on_for(slot):
+            if run.blocks_of(slot) and not run.unconfirmed >> slot & 1:
+                return
+            self._take(claim.shelf, run, run.blocks_of(slot))
+            run = run.parent
+
+    def resize(self, endpoint: E, capacity_blocks: int) -> None:
+        """Set how many blocks an endpoint keeps, if it has any."""
+        shelf = self._shelves.get(endpoint)
+        if shelf is not None:
+            shelf.capacity_blocks = capacity_blocks
+            self._evict(shelf, shelf.blocks - capacity_blocks)
 
     def remove(self, endpoint: E) -> None:
-        """Forget everything about an endpoint."""
-        slot = self._slots.pop(endpoint, None)
-        if slot is None:
+        """Forget everything about an endpoint: at once for matches, by and by for memory."""
+        shelf = self._shelves.pop(endpoint, None)
+        if shelf is not None:
+            self._alive &= ~(1 << shelf.slot)
+            self._leaving.append(shelf)
+
+    def _step(self, run: Run, chain: Sequence[int], depth: int, shelf: _Shelf) -> Run:
+        """Go one run further along a chain, and let the endpoint have as much of it as the chain has."""
+        slot = shelf.slot
+        child = run.child(chain[depth])
+        if child is None:
+            child = Run(array("Q", chain[depth:]), parent=run, start=depth)
+            run.adopt(child)
+            self._runs += 1
+            self._blocks += len(child.hashes)
+        shared, had = child.shared(chain, depth), child.blocks_of(slot)
+        ends_within = depth + shared == len(chain)
+        if shared < len(child.hashes) and (had > shared or not ends_within):
+            child = self._split(child, shared)
+            had = min(had, shared)
+        if 0 < had < shared:
+            # What it has already may be confirmed, what it gets now is not: they have to be two runs.
+            child = self._split(child, had)
+            shared = had
+        if not had:
+            shelf.runs += 1
+            self._owned += 1
+            child.unconfirmed |= 1 << slot
+        shelf.blocks += shared - had
+        child.give(slot, shared)
+        child.used[slot] = self._now
+        return child
+
+    def _split(self, run: Run, blocks: int) -> Run:
+        """Cut a run in two; returns the first part."""
+        owners = len(run.used)
+        head = run.split(blocks)
+        self._runs += 1
+        self._owned += len(head.used) + len(run.used) - owners
+        for slot in run.used:
+            self._by_slot[slot].runs += 1
+        return head
+
+    def _evict(self, shelf: _Shelf, count: int) -> None:
+        """Take the least recently used blocks from an endpoint, of those used together the deepest first."""
+        while count > 0:
+            run = self._oldest(shelf)
+            taken = min(count, run.blocks_of(shelf.slot))
+            self._take(shelf, run, taken)
+            count -= taken
+
+    def _oldest(self, shelf: _Shelf) -> Run:
+        """Return the deepest run of the least recent use of an endpoint that has blocks."""
+        while True:
+            use = shelf.uses[0]
+            run = _last_of(use, shelf.slot)
+            if run is not None:
+                shelf.uses[0] = run, use[1]
+                return run
+            shelf.uses.popleft()
+
+    def _take(self, shelf: _Shelf, run: Run, blocks: int) -> None:
+        """Take an endpoint's last blocks in a run from it, and let go of blocks that nobody has any more."""
+        slot = shelf.slot
+        if not blocks:
             return
-        for block in self._recent.pop(endpoint):
-            self._clear_bit(block, 1 << slot)
-        del self._endpoints[slot]
-        self._free_slots.append(slot)
+        left = run.blocks_of(slot) - blocks
+        run.give(slot, left)
+        shelf.blocks -= blocks
+        if not left:
+            shelf.runs -= 1
+            self._owned -= 1
+        most = len(run.hashes) if run.full else max((run.partial or {}).values(), default=0)
+        if most < len(run.hashes):
+            self._cut(run, most)
 
-    def _note_depth(self, depths: dict[E, int], slots: int, depth: int) -> None:
-        """Write the depth at which the endpoints of a bitmask stopped matching."""
-        for slot in _bits(slots):
-            depths[self._endpoints[slot]] = depth
+    def _cut(self, run: Run, blocks: int) -> None:
+        """Keep only so many blocks of a run; what went on after them has nobody any more."""
+        self._blocks -= len(run.hashes) - blocks
+        if blocks:
+            owners = {slot: run.blocks_of(slot) for slot in run.used}
+            del run.hashes[blocks:]
+            for slot, had in owners.items():
+                run.give(slot, had)
+        elif run.parent is not None:
+            self._runs -= 1
+            children = run.parent.children
+            if children is not None and children.get(run.hashes[0]) is run:
+                del children[run.hashes[0]]
 
-    def _slot(self, endpoint: E) -> int:
-        slot = self._slots.get(endpoint)
-        if slot is None:
-            slot = self._free_slots.pop() if self._free_slots else len(self._slots)
-            self._slots[endpoint] = slot
+    def _keep_within_bytes(self) -> None:
+        """Take from the endpoints that used theirs least recently until all fit."""
+        while self.bytes_used > self.max_bytes:
+            shelves = [shelf for shelf in self._by_slot.values() if shelf.blocks]
+            for shelf in shelves:
+                self._oldest(shelf)
+            oldest = min(shelves, key=lambda shelf: shelf.uses[0][1])
+            self._evict(oldest, max(1, oldest.blocks // 16))
+
+    def _clean(self, runs: int) -> None:
+        """Let go of some runs of endpoints that were removed."""
+        while self._leaving and runs:
+            shelf = self._leaving[0]
+            if shelf.blocks:
+                run = self._oldest(shelf)
+                self._take(shelf, run, run.blocks_of(shelf.slot))
+                runs -= 1
+            else:
+                self._leaving.popleft()
+                del self._by_slot[shelf.slot], self._endpoints[shelf.slot]
+                self._free_slots.append(shelf.slot)
+
+    def _forget_old_uses(self, shelf: _Shelf) -> None:
+        """Drop the uses of runs that have been used again since."""
+        shelf.uses = deque(use for use in shelf.uses if _last_of(use, shelf.slot) is not None)
+
+    def _shelf(self, endpoint: E) -> _Shelf:
+        shelf = self._shelves.get(endpoint)
+        if shelf is None:
+            slot = self._free_slots.pop() if self._free_slots else len(self._by_slot)
+            shelf = self._shelves[endpoint] = self._by_slot[slot] = _Shelf(slot, self._capacity_of(endpoint))
             self._endpoints[slot] = endpoint
-            self._recent[endpoint] = {}
-        return slot
+            self._alive |= 1 << slot
+        return shelf
 
-    def _clear_bit(self, block: int, bit: int) -> None:
-        mask = self._masks[block] & ~bit
-        if mask:
-            self._masks[block] = mask
-        else:
-            del self._masks[block]
+    def _note(self, depths: dict[E, int], slots: int, depth: int) -> None:
+        """Write how far the endpoints of a bitmask matched."""
+        if depth:
+            for slot in _bits(slots):
+                depths[self._endpoints[slot]] = depth
+
+
+def _last_of(use: tuple[Run, int], slot: int) -> Run | None:
+    """Return the deepest run that still counts as used at that moment, ``None`` when there is none left."""
+    run, moment = use
+    while run.parent is not None:
+        if run.used.get(slot) == moment:
+            return run
+        run = run.parent
+    return None
 
 
 def _bits(mask: int) -> Iterable[int]:

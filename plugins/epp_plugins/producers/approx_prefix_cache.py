@@ -1,9 +1,12 @@
 """``approx-prefix-cache-producer``: remembers which endpoint got which prompt beginning."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from epp.plugin import (
     Attribute,
@@ -13,79 +16,193 @@ from epp.plugin import (
     PluginContext,
     PluginParams,
     PrefixMatches,
+    Response,
 )
-from epp_plugins.prefix import PrefixIndex, chain
-from epp_plugins.prefix.hashing import prompt_seed
+from epp_plugins.prefix.believed import BelievedCaches, Chains, Defaults
+from epp_plugins.prefix.hashing import chain, prompt_seed
+from epp_plugins.prefix.index import Claim
 
 BYTES_PER_TOKEN = 4
 """English text under common tokenizers; only decides how fine the index is, not whether a match is right."""
+MEBIBYTE = 1024 * 1024
+FIRST_ERROR_STATUS = 400
+
+Blocks = Annotated[int, Meta(ge=1)]
 
 
 class Params(PluginParams):
-    """Names and defaults of the Go pickers, in their units."""
+    """Names and defaults of the Go pickers, in their units; ``max_index_bytes`` is ours."""
 
-    block_size_tokens: Annotated[int, Meta(ge=1)] = 16
-    """Tokens in a prefix block."""
-    max_prefix_tokens_to_match: Annotated[int, Meta(ge=1)] = 131_072
-    """How much of a request's prompts is looked at, from their beginnings."""
-    lru_capacity_per_server: Annotated[int, Meta(ge=1)] = 31_250
-    """Blocks that an endpoint is believed to keep."""
+    auto_tune: bool = True
+    """Take block size and capacity from the engine's metrics page."""
+    block_size_tokens: Blocks = 16
+    """Tokens in a prefix block, where the engine does not say."""
+    max_prefix_tokens_to_match: Annotated[int, Meta(ge=0)] = 131_072
+    """How much of a request's prompts is looked at, from their beginnings; 0: `max_prefix_blocks_to_match` says."""
+    max_prefix_blocks_to_match: Annotated[int, Meta(ge=0)] = 2048
+    """The same in blocks, where the bound in tokens is 0; 0: everything."""
+    lru_capacity_per_server: Blocks = 31_250
+    """Blocks that an endpoint is believed to keep, where the engine does not say."""
+    max_index_bytes: Annotated[int, Meta(ge=MEBIBYTE)] = 256 * MEBIBYTE
+    """Memory for all that is remembered."""
 
 
-class _Chains:
-    """The request's block hashes, kept from the match until the decision."""
+class _Request:
+    """A request's chains, made when they are asked for, and what was claimed for it; kept until its answer begins."""
 
-    __slots__ = ("chains",)
+    __slots__ = ("_chains", "_params", "_prompts", "_seed", "claims", "endpoint", "predicted_ratio")
 
-    def __init__(self, chains: Sequence[Sequence[int]]) -> None:
-        self.chains = chains
+    def __init__(self, request: InferenceRequest, *, params: Params) -> None:
+        self._prompts: Sequence[bytes] = request.prompts
+        self._seed = prompt_seed(request.model, request.cache_salt)
+        self._params = params
+        self._chains: dict[int, Chains] = {}
+        self.claims: Sequence[Claim] = ()
+        self.endpoint: Endpoint | None = None
+        self.predicted_ratio = 0.0
+
+    def chains(self, block_tokens: int) -> Chains:
+        """Return the block hashes of each prompt, up to the bound for all of them together."""
+        chains = self._chains.get(block_tokens)
+        if chains is None:
+            left = _max_blocks(self._params, block_tokens)
+            made = []
+            for prompt in self._prompts:
+                one = chain(self._seed, prompt, block_bytes=block_tokens * BYTES_PER_TOKEN, max_blocks=left)
+                if one:
+                    made.append(one)
+                    left -= len(one)
+            chains = self._chains[block_tokens] = made
+        return chains
+
+    def forget(self) -> None:
+        """Let go of what is large: answers can take minutes."""
+        self._prompts, self._chains = (), {}
 
 
 class ApproxPrefixCacheProducer:
     """Attaches `PrefixMatches`, from an index of what this picker sent where.
 
-    Approximate: it does not know what the engine really keeps, only what it was sent, up to a fixed capacity.
+    Approximate: it knows what an engine was sent, not what it keeps. It believes an engine's own numbers, notices
+    restarts, and believes caches to be smaller whose engines report fewer hits than were predicted.
     """
 
     produces: ClassVar[Sequence[type[Attribute]]] = (PrefixMatches,)
 
     def __init__(self, params: Params, context: PluginContext) -> None:
-        self._block_bytes = params.block_size_tokens * BYTES_PER_TOKEN
-        self._max_blocks = max(1, params.max_prefix_tokens_to_match // params.block_size_tokens)
-        self._index: PrefixIndex[Endpoint] = PrefixIndex(params.lru_capacity_per_server)
+        self._params = params
+        defaults = Defaults(
+            block_tokens=params.block_size_tokens,
+            capacity_blocks=params.lru_capacity_per_server,
+            is_auto_tuned=params.auto_tune,
+            max_bytes=params.max_index_bytes,
+        )
+        self._caches = BelievedCaches(defaults, context.log)
         entries = context.metrics.gauge("epp_prefix_index_entries", "Prefix blocks kept, over all endpoints.")
-        entries.set_function(lambda: len(self._index))
+        entries.set_function(lambda: self._caches.entries)
+        size = context.metrics.gauge("epp_prefix_index_bytes", "Memory that they take, by estimate.")
+        size.set_function(lambda: self._caches.bytes_used)
+        context.metrics.registry.register(_TruthCollector(self._caches))
 
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
-        """Attach how much of the prompt each endpoint has; of several prompts, the sum."""
+        """Attach how much of the prompts each endpoint has; of several prompts, the sum."""
         if not request.prompts:
             return
-        chains = self._chains(request)
-        matched: dict[Endpoint, int] = {}
-        for one in chains:
-            for endpoint, blocks in self._index.match(one).items():
-                matched[endpoint] = matched.get(endpoint, 0) + blocks
-        request.attach(_Chains(chains))
-        request.attach(PrefixMatches(matched_blocks=matched, total_blocks=sum(map(len, chains))))
-
-    def _chains(self, request: InferenceRequest) -> Sequence[Sequence[int]]:
-        """Return the block hashes of each prompt that has a whole block, up to the bound for all of them together."""
-        seed = prompt_seed(request.model, request.cache_salt)
-        left = self._max_blocks
-        chains = []
-        for prompt in request.prompts:
-            one = chain(seed, prompt, block_bytes=self._block_bytes, max_blocks=left)
-            if one:
-                chains.append(one)
-                left -= len(one)
-        return chains
+        made = _Request(request, params=self._params)
+        matched = self._caches.match(made.chains)
+        block_tokens = self._caches.of(candidates[0]).block_tokens
+        chains = made.chains(block_tokens)
+        request.attach(made)
+        request.attach(
+            PrefixMatches(
+                matched_tokens=matched,
+                total_tokens=max(sum(map(len, chains)) * block_tokens, *matched.values(), 0),
+                first_block=chains[0][0] if chains else None,
+            )
+        )
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
-        """Remember that the primary endpoint is about to have the prompt's blocks."""
-        attached = request.attribute(_Chains)
-        for one in attached.chains if attached else ():
-            self._index.insert(decision.primary, one)
+        """Believe that the primary endpoint is about to have the prompts' blocks."""
+        made = request.attribute(_Request)
+        if made is None:
+            return
+        self._claim(request, made, decision.primary)
+        if len(decision.endpoints) == 1:
+            made.forget()
+
+    def on_response_head(
+        self, request: InferenceRequest, decision: Decision, response: Response
+    ) -> Mapping[str, str] | None:
+        """Confirm what was believed, or withdraw it: an answer that is an error computed nothing."""
+        made = request.attribute(_Request)
+        if made is None or made.endpoint is None or response.status is None:
+            return None
+        served = next((one for one in decision.endpoints if one.host_port == response.served_by), made.endpoint)
+        if served is not made.endpoint:
+            self._caches.withdraw(made.endpoint, made.claims)
+            self._claim(request, made, served)
+        if response.status < FIRST_ERROR_STATUS:
+            self._caches.confirm(served, made.claims)
+        else:
+            self._caches.withdraw(served, made.claims)
+        made.claims = ()
+        made.forget()
+        return None
+
+    def on_done(self, request: InferenceRequest, decision: Decision, response: Response) -> None:
+        """Compare with what the answer says was cached, where it says so."""
+        made, usage = request.attribute(_Request), response.usage
+        if made is None or made.endpoint is None or usage is None or made.endpoint.has_left:
+            return
+        if usage.cached_tokens is None or not usage.prompt_tokens:
+            return
+        factor = self._caches.of(made.endpoint).truth.answered(
+            predicted=made.predicted_ratio * usage.prompt_tokens,
+            observed=usage.cached_tokens,
+            prompt=usage.prompt_tokens,
+        )
+        self._caches.rescale(made.endpoint, factor)
+
+    def on_scraped(self, endpoint: Endpoint) -> None:
+        """Take note of what an endpoint's page says about its cache."""
+        self._caches.scraped(endpoint, endpoint.scraped)
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Forget the endpoint: what comes back under its name has an empty cache."""
-        self._index.remove(endpoint)
+        self._caches.forget(endpoint)
+
+    def _claim(self, request: InferenceRequest, made: _Request, endpoint: Endpoint) -> None:
+        if endpoint.has_left:
+            return
+        matches = request.attribute(PrefixMatches)
+        made.endpoint = endpoint
+        made.predicted_ratio = matches.ratio(endpoint) if matches is not None else 0.0
+        made.claims = self._caches.insert(endpoint, made.chains)
+        prompt = request.prompt_tokens
+        self._caches.of(endpoint).truth.sent(predicted=made.predicted_ratio * prompt, prompt=prompt)
+
+
+def _max_blocks(params: Params, block_tokens: int) -> int:
+    """Return how many blocks of a request are looked at."""
+    if params.max_prefix_tokens_to_match:
+        return max(1, params.max_prefix_tokens_to_match // block_tokens)
+    return params.max_prefix_blocks_to_match or sys.maxsize
+
+
+class _TruthCollector(Collector):
+    """Yields what is believed of each endpoint's cache, read when the metrics are collected."""
+
+    def __init__(self, caches: BelievedCaches) -> None:
+        self._caches = caches
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families."""
+        labels = ["endpoint"]
+        errors = GaugeMetricFamily(
+            "epp_prefix_prediction_error_ratio", "Predicted minus observed cache hits.", labels=labels
+        )
+        capacities = GaugeMetricFamily("epp_prefix_capacity_blocks", "Blocks believed to be kept.", labels=labels)
+        for endpoint, believed in self._caches.endpoints.items():
+            errors.add_metric([endpoint.key], believed.truth.recent.error_ratio)
+            capacities.add_metric([endpoint.key], int(believed.capacity_blocks * believed.scale))
+        yield from (errors, capacities)

@@ -24,7 +24,15 @@ def load_of(page: str) -> Load:
 
 def test_page_of_a_real_idle_vllm_is_read() -> None:
     assert read(REAL_PAGE.read_bytes()).load == Load(
-        waiting=0, running=0, kv_cache_ratio=0.0, block_size_tokens=128, block_count=16384
+        waiting=0,
+        running=0,
+        kv_cache_ratio=0.0,
+        block_size_tokens=128,
+        block_count=16384,
+        prefix_caching=True,
+        prefix_queried_tokens=0,
+        prefix_hit_tokens=0,
+        started_at_s=1795225422.6,
     )
 
 
@@ -109,6 +117,21 @@ def test_unknown_number_of_blocks_is_none() -> None:
 
 def test_huge_number_of_blocks_is_passed_over() -> None:
     assert load_of(f'vllm:cache_config_info{{block_size="{"9" * 5000}",num_gpu_blocks="8"}} 1\n').block_count == 8
+
+
+def test_page_of_something_else_is_an_unknown_load() -> None:
+    assert load_of("process_start_time_seconds 1.7e9\npython_info 1\n") == Load()
+
+
+def test_start_and_prefix_counters_are_read() -> None:
+    load = load_of(
+        "vllm:num_requests_waiting 0\nprocess_start_time_seconds 1.7e9\n"
+        'vllm:prefix_cache_queries_total{engine="0"} 100\nvllm:prefix_cache_queries_total{engine="1"} 50\n'
+        'vllm:prefix_cache_hits_total{engine="0"} 80\nvllm:prefix_cache_hits_total{engine="1"} 0\n'
+        'vllm:cache_config_info{enable_prefix_caching="False"} 1\n'
+    )
+    assert (load.started_at_s, load.prefix_queried_tokens, load.prefix_hit_tokens) == (1.7e9, 150, 80)
+    assert load.prefix_caching is False
 
 
 def test_page_without_any_of_them_is_an_unknown_load() -> None:

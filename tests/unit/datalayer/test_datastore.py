@@ -212,3 +212,25 @@ def test_listeners_are_told_of_changes_and_of_nothing_else() -> None:
     pool.store.replace([spec("a"), spec("b")])
     pool.store.replace([])
     assert len(calls) == 2
+
+
+def test_endpoint_with_another_uid_is_a_new_one() -> None:
+    pool = Pool()
+    pods = [EndpointSpec(name="a", address="10.0.0.1", port=8000, uid=uid) for uid in ("1", "1", "2")]
+    endpoints = []
+    for pod in pods:
+        pool.store.replace([pod])
+        endpoints.append(pool["a"])
+    assert endpoints[0] is endpoints[1]
+    assert endpoints[1] is not endpoints[2]
+
+
+def test_good_page_is_told() -> None:
+    told: list[Endpoint] = []
+    store = Datastore(clock=lambda: 0.0, log=make_context().log, on_removed=lambda _: None, on_scraped=told.append)
+    store.replace([spec("a")])
+    (endpoint,) = store.endpoints()
+    store.not_scraped(endpoint, Sign.ALIVE, reason="http_status")
+    assert told == []
+    store.scraped(endpoint, READING)
+    assert told == [endpoint]

@@ -1,5 +1,7 @@
 """The producer remembers what was sent where, until the endpoint goes."""
 
+from typing import Any
+
 import pytest
 
 from epp.plugin import Decision, Endpoint, PrefixMatches
@@ -10,7 +12,7 @@ A, B = make_endpoint("a"), make_endpoint("b")
 PROMPT = b"0123456789abcdef" * 40
 
 
-def producer(**params: int) -> ApproxPrefixCacheProducer:
+def producer(**params: Any) -> ApproxPrefixCacheProducer:
     return ApproxPrefixCacheProducer(Params(**params), make_context())
 
 
@@ -32,7 +34,7 @@ def test_prompt_that_was_sent_matches_whole() -> None:
     found = matches(one, PROMPT)
     assert found is not None
     assert (found.ratio(A), found.ratio(B)) == (1.0, 0.0)
-    assert found.total_blocks == len(PROMPT) // 64
+    assert found.total_tokens == len(PROMPT) // 4
 
 
 def test_longer_prompt_with_the_same_beginning_matches_in_part() -> None:
@@ -40,7 +42,7 @@ def test_longer_prompt_with_the_same_beginning_matches_in_part() -> None:
     send(one, A, PROMPT)
     found = matches(one, PROMPT + b"and then something else, which is new " * 10)
     assert found is not None
-    assert found.matched_blocks == {A: 10}
+    assert found.matched_tokens == {A: 160}
 
 
 def test_other_model_matches_nothing() -> None:
@@ -48,7 +50,7 @@ def test_other_model_matches_nothing() -> None:
     send(one, A, PROMPT)
     found = matches(one, PROMPT, model="other")
     assert found is not None
-    assert found.matched_blocks == {}
+    assert found.matched_tokens == {}
 
 
 def test_several_prompts_are_matched_each_on_its_own() -> None:
@@ -62,7 +64,7 @@ def test_several_prompts_are_matched_each_on_its_own() -> None:
 def test_bound_on_blocks_holds_for_all_prompts_together() -> None:
     found = matches(producer(max_prefix_tokens_to_match=15 * 16), PROMPT, PROMPT, PROMPT)
     assert found is not None
-    assert found.total_blocks == 15
+    assert found.total_tokens == 15 * 16
 
 
 def test_removed_endpoint_is_forgotten() -> None:
@@ -71,7 +73,7 @@ def test_removed_endpoint_is_forgotten() -> None:
     one.on_endpoint_removed(A)
     found = matches(one, PROMPT)
     assert found is not None
-    assert found.matched_blocks == {}
+    assert found.matched_tokens == {}
 
 
 def test_capacity_bounds_what_an_endpoint_is_believed_to_keep() -> None:
@@ -79,7 +81,7 @@ def test_capacity_bounds_what_an_endpoint_is_believed_to_keep() -> None:
     send(one, A, PROMPT)
     found = matches(one, PROMPT)
     assert found is not None
-    assert found.matched_blocks == {A: 3}
+    assert found.matched_tokens == {A: 48}
 
 
 def test_request_without_a_prompt_gets_no_attribute() -> None:

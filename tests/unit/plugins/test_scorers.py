@@ -34,13 +34,13 @@ def test_kv_cache_scorer_rates_free_cache() -> None:
 def test_prefix_scorer_rates_the_matched_share() -> None:
     whole, half, none = make_endpoint("whole"), make_endpoint("half"), make_endpoint("none")
     request = make_request()
-    request.attach(PrefixMatches(matched_blocks={whole: 8, half: 4}, total_blocks=8))
+    request.attach(PrefixMatches(matched_tokens={whole: 8, half: 4}, total_tokens=8))
     assert PrefixCacheScorer().score(request, [whole, half, none]) == [1.0, 0.5, 0.0]
 
 
 def test_prefix_scorer_rates_a_prompt_shorter_than_a_block_0() -> None:
     request = make_request()
-    request.attach(PrefixMatches(matched_blocks={}, total_blocks=0))
+    request.attach(PrefixMatches(matched_tokens={}, total_tokens=0))
     assert PrefixCacheScorer().score(request, [make_endpoint()]) == [0.0]
 
 

@@ -38,7 +38,7 @@ def test_short_queue_free_cache_and_known_prefix_win_by_2_2_3() -> None:
     pod_1 = make_endpoint("pod-1", waiting=3, kv_cache_ratio=0.6)
     pod_2 = make_endpoint("pod-2", waiting=1, kv_cache_ratio=0.4)
     request = make_request()
-    request.attach(PrefixMatches(matched_blocks={pod_2: 10}, total_blocks=10))
+    request.attach(PrefixMatches(matched_tokens={pod_2: 10}, total_tokens=10))
     assembly, _ = assembly_of()
 
     decision = assembly.scheduler.schedule(request, [pod_1, pod_2])
@@ -66,7 +66,7 @@ def test_long_queue_outweighs_half_a_prefix() -> None:
     busy = make_endpoint("busy", waiting=9)
     idle = make_endpoint("idle", waiting=0)
     request = make_request()
-    request.attach(PrefixMatches(matched_blocks={busy: 5}, total_blocks=10))
+    request.attach(PrefixMatches(matched_tokens={busy: 5}, total_tokens=10))
     assembly, _ = assembly_of()
     assert assembly.scheduler.schedule(request, [busy, idle]).primary is idle
 
@@ -75,7 +75,7 @@ def test_whole_prefix_outweighs_a_longer_queue() -> None:
     busy = make_endpoint("busy", waiting=9)
     idle = make_endpoint("idle", waiting=0)
     request = make_request()
-    request.attach(PrefixMatches(matched_blocks={busy: 10}, total_blocks=10))
+    request.attach(PrefixMatches(matched_tokens={busy: 10}, total_tokens=10))
     assembly, _ = assembly_of()
     assert assembly.scheduler.schedule(request, [busy, idle]).primary is busy
 
