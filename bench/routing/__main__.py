@@ -16,7 +16,10 @@ from routing.trace import TRAFFICS, Traffic
 SEEDS = range(5)
 MOST_OF_RAW_P50 = 0.75
 NO_WORSE = 1.05
+OF_REAL_CACHES = 0.97
+MOST_OF_ALL_REQUESTS = 0.5
 RAW, DEFAULT, LEAST = "2/2/3, raw, 50 ms", "2/2/3, default, 1 s", "least waiting, raw, 50 ms"
+KNOWN, PREFIX_ALONE = "2/2/3, real caches known, 1 s", "prefix alone, 1 s"
 
 Results = Mapping[str, Sequence[Outcome]]
 
@@ -59,11 +62,21 @@ def _missed(traffic: Traffic, results: Results) -> Sequence[str]:
         "p99": (p99, _median(results[RAW], "p99_s")),
     }
     print("; ".join(f"default {name} / bound: {value / bound:.2f}" for name, (value, bound) in bounds.items()))
-    return [
+    late = [
         f"{traffic.name}: {name} {value:.2f} s is over {bound:.2f} s"
         for name, (value, bound) in bounds.items()
         if value > bound
     ]
+    return late + _missed_hits(traffic, results)
+
+
+def _missed_hits(traffic: Traffic, results: Results) -> list[str]:
+    """Return whether hits are few for caches that are only believed, and whether one prefix draws everything."""
+    found = _median(results[DEFAULT], "hit_ratio") / _median(results[KNOWN], "hit_ratio")
+    share = _median(results[PREFIX_ALONE], "largest_share")
+    print(f"hits / hits with real caches known: {found:.2f}; prefix alone, largest share of an endpoint: {share:.2f}")
+    missed = [f"{traffic.name}: {found:.2f} of the hits that are possible"] if found < OF_REAL_CACHES else []
+    return missed + ([f"{traffic.name}: {share:.2f} to one endpoint"] if share > MOST_OF_ALL_REQUESTS else [])
 
 
 def _median(runs: Sequence[Outcome], field: str) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,17 @@ from routing.trace import TracedRequest, Traffic, load
 from epp.assembly import Surroundings, assemble_text
 from epp.datalayer import Datastore
 from epp.observability import Metrics
-from epp.plugin import Endpoint, EndpointSpec, InferenceRequest, Load, ParsedBody, PrefixMatches, Reading
+from epp.plugin import (
+    Decision,
+    Endpoint,
+    EndpointSpec,
+    InferenceRequest,
+    Load,
+    ParsedBody,
+    PrefixMatches,
+    Reading,
+    Response,
+)
 from epp.plugin.testing import make_context
 from epp.simulator import Engine, EngineSettings
 
@@ -33,9 +44,10 @@ DECODE_S = 0.02
 """Time for each output token."""
 
 _PREFIX = (
-    "{type: approx-prefix-cache-producer, parameters: {blockSizeTokens: 16, lruCapacityPerServer: 3000, "
-    "maxPrefixTokensToMatch: 1000000}}"
+    "{type: approx-prefix-cache-producer, parameters: {autoTune: false, blockSizeTokens: 16, "
+    "lruCapacityPerServer: 3000, maxPrefixTokensToMatch: 0, maxPrefixBlocksToMatch: 0}}"
 )
+"""Blocks are not taken together here: each stands for 512 tokens already."""
 
 
 def _config(*plugins: tuple[str, str, float]) -> str:
@@ -63,6 +75,8 @@ class Policy:
     name: str
     config: str | None
     scrape_s: float
+    knows_caches: bool = False
+    """Whether it is told what every engine's cache really holds."""
 
 
 POLICIES = (
@@ -72,6 +86,8 @@ POLICIES = (
     Policy("2/2/3, raw, 50 ms", _two_two_three("{raw: true}"), 0.05),
     Policy("2/2/3, raw, 1 s", _two_two_three("{raw: true}"), 1.0),
     Policy("2/2/3, default, 1 s", _two_two_three("{}"), 1.0),
+    Policy("2/2/3, real caches known, 1 s", _two_two_three("{}"), 1.0, knows_caches=True),
+    Policy("prefix alone, 1 s", _config(("prefix-cache-scorer", "{}", 1)), 1.0),
 )
 
 
@@ -83,6 +99,8 @@ class Outcome:
     p50_s: float
     p90_s: float
     p99_s: float
+    largest_share: float
+    """Of the requests, that of the endpoint which got most."""
 
 
 def replay(directory: Path, traffic: Traffic, policy: Policy, seed: int) -> Outcome:
@@ -100,11 +118,15 @@ class _Replay:
         metrics, log = Metrics(CollectorRegistry()), make_context().log
         around = Surroundings(metrics=metrics, log=log, random=self._random, clock=clock)
         self._assembly = assemble_text(policy.config, around)
-        self._store = Datastore(clock=clock, log=log, on_removed=lambda _: None)
+        observers = self._assembly.observers
+        self._store = Datastore(
+            clock=clock, log=log, on_removed=observers.on_endpoint_removed, on_scraped=observers.on_scraped
+        )
         self._store.replace([EndpointSpec(name=f"e{i}", address="10.0.0.1", port=8000 + i) for i in range(ENDPOINTS)])
         self._engines = {endpoint: Engine(ENGINE) for endpoint in self._store.endpoints()}
         self._next = 0
         self._first_token_s: list[float] = []
+        self._picks: Counter[Endpoint] = Counter()
 
     async def run(self, requests: Sequence[TracedRequest]) -> Outcome:
         """Return what came out, when the last request has ended."""
@@ -118,7 +140,7 @@ class _Replay:
         counters = [engine.counters for engine in self._engines.values()]
         cuts = statistics.quantiles(self._first_token_s, n=100)
         hit_ratio = sum(one.cached_tokens for one in counters) / sum(one.prompt_tokens for one in counters)
-        return Outcome(hit_ratio, cuts[49], cuts[89], cuts[98])
+        return Outcome(hit_ratio, cuts[49], cuts[89], cuts[98], max(self._picks.values()) / self._picks.total())
 
     async def _follow(self) -> None:
         """Scrape every engine again and again."""
@@ -134,26 +156,39 @@ class _Replay:
         request = InferenceRequest(
             request_id="", head={}, parsed=ParsedBody(model="m", prompts=(prompt,)), body_bytes=len(prompt)
         )
-        endpoint = await self._pick(request)
-        matches = request.attribute(PrefixMatches)
-        cached_ratio = matches.ratio(endpoint) if matches is not None else 0.0
-        in_flight = self._store.routed(endpoint, round(traced.input_tokens * (1 - cached_ratio)))
+        decision = await self._decide(request)
+        endpoint = decision.primary
+        self._picks[endpoint] += 1
+        in_flight = self._store.routed(endpoint, request.uncached_tokens(endpoint))
+        response = Response(status=200)
         async with self._engines[endpoint].admitted(prompt, traced.output_tokens // SCALE):
             self._first_token_s.append(asyncio.get_running_loop().time() - arrived_s)
             in_flight.started(200)
+            self._assembly.observers.on_response_head(request, decision, response)
             await asyncio.sleep(traced.output_tokens * DECODE_S)
         in_flight.ended()
+        self._assembly.observers.on_done(request, decision, response)
 
-    async def _pick(self, request: InferenceRequest) -> Endpoint:
+    async def _decide(self, request: InferenceRequest) -> Decision:
         pool = self._store.endpoints()
         if self._policy.config is None:
             self._next += 1
-            return pool[self._next % len(pool)]
+            return Decision(endpoints=[pool[self._next % len(pool)]])
         for producer in self._assembly.producers:
             await producer.produce(request, pool)
+        if self._policy.knows_caches:
+            self._tell_caches(request)
         decision = self._assembly.scheduler.schedule(request, pool)
         self._assembly.observers.on_routed(request, decision)
-        return decision.primary
+        return decision
+
+    def _tell_caches(self, request: InferenceRequest) -> None:
+        """Attach what the engines' caches really hold, in place of what is believed."""
+        (prompt,) = request.prompts
+        block_tokens = ENGINE.block_size_tokens
+        matched = {endpoint: engine.cached_tokens(prompt) for endpoint, engine in self._engines.items()}
+        total_tokens = len(prompt) // 4 // block_tokens * block_tokens
+        request.attach(PrefixMatches(matched_tokens=matched, total_tokens=total_tokens))
 
 
 def _page(engine: Engine) -> Load:
@@ -162,8 +197,10 @@ def _page(engine: Engine) -> Load:
         waiting=engine.waiting,
         running=engine.running,
         kv_cache_ratio=engine.kv_cache_ratio,
-        block_size_tokens=BLOCK_TOKENS,
+        block_size_tokens=ENGINE.block_size_tokens,
         block_count=ENGINE.block_count,
+        prefix_queried_tokens=engine.counters.prompt_tokens,
+        prefix_hit_tokens=engine.counters.cached_tokens,
     )
 
 

@@ -76,6 +76,11 @@ class Engine:
         """Share of the cache that running requests hold, 0..1."""
         return min(1.0, self._blocks_in_use / self.settings.block_count)
 
+    def cached_tokens(self, prompt: bytes) -> int:
+        """Return how many of a prompt's tokens are in the cache now."""
+        chain = block_chain(prompt, self.settings.block_size_tokens * BYTES_PER_TOKEN)
+        return self._cache.match(chain) * self.settings.block_size_tokens
+
     @asynccontextmanager
     async def admitted(self, prompt: bytes, output_tokens: int) -> AsyncIterator["Running"]:
         """Wait for a place in the batch and for the prompt to be computed; the place is held while the context is open.

@@ -98,8 +98,8 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
             id="unknown type",
         ),
         pytest.param(
-            "plugins: [{type: prefix-cache-scorer, parameters: {a: 1}}]\n",
-            "plugins[0].parameters: `prefix-cache-scorer` takes no parameters",
+            "plugins: [{type: random-picker, parameters: {a: 1}}]\n",
+            "plugins[0].parameters: `random-picker` takes no parameters",
             id="parameters for a plugin without",
         ),
         pytest.param(

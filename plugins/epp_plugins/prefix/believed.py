@@ -1,5 +1,6 @@
 """What is believed of every endpoint's cache: its block size, how many blocks it keeps, and which."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from epp.plugin import Endpoint, Load
 from epp_plugins.prefix.index import Claim, PrefixIndex
 from epp_plugins.prefix.truth import LEAST_SCALE, CacheTruth
 
+LEAST_BLOCK_TOKENS = 64
+"""An engine's smaller blocks are taken together: finer matches do not route better, and cost as much as parsing."""
 Chains = Sequence[Sequence[int]]
 """Block hashes of each prompt of a request."""
 
@@ -125,6 +128,7 @@ class BelievedCaches:
         believed.scale = min(1.0, max(LEAST_SCALE, held * factor / full))
         index.resize(endpoint, max(1, int(full * believed.scale)))
         if factor < 1 and not believed.truth.recent.observed:
+            self._forget_blocks(endpoint)
             self._warn(endpoint, "prefix caching seems to be off")
 
     def forget(self, endpoint: Endpoint) -> None:
@@ -135,14 +139,17 @@ class BelievedCaches:
     def _tune(self, endpoint: Endpoint, load: Load) -> None:
         """Believe what the engine says about its cache."""
         believed = self.of(endpoint)
-        block_tokens = load.block_size_tokens or believed.block_tokens
+        engine_tokens = load.block_size_tokens or believed.block_tokens
+        block_tokens = engine_tokens * math.ceil(LEAST_BLOCK_TOKENS / engine_tokens)
         keeps = load.prefix_caching is not False
         if (block_tokens, keeps) != (believed.block_tokens, believed.keeps_prefixes):
             self._forget_blocks(endpoint)
             believed.block_tokens, believed.keeps_prefixes = block_tokens, keeps
             if not keeps:
                 self._warn(endpoint, "prefix caching is off")
-        capacity = load.block_count or believed.capacity_blocks
+        capacity = believed.capacity_blocks
+        if load.block_count and load.block_size_tokens:
+            capacity = max(1, load.block_count * load.block_size_tokens // block_tokens)
         if capacity != believed.capacity_blocks:
             believed.capacity_blocks = capacity
             self._index(block_tokens).resize(endpoint, max(1, int(capacity * believed.scale)))

@@ -309,7 +309,9 @@ def _last_of(use: tuple[Run, int], slot: int) -> Run | None:
 
 
 def _bits(mask: int) -> Iterable[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+    """Yield the places of the bits that are set; by their digits, since arithmetic on a thousand bits costs more."""
+    digits = bin(mask)[:1:-1]
+    place = digits.find("1")
+    while place >= 0:
+        yield place
+        place = digits.find("1", place + 1)

@@ -12,7 +12,7 @@ MISS_RATIO = 0.9
 """Below this share of the predicted hits, the cache is believed to be smaller than it says."""
 HIT_RATIO = 0.97
 """Above this share it is believed to be larger again than it was."""
-LEAST_SCALE, SMALLEST_STEP, GROWTH = 0.05, 0.5, 1.1
+LEAST_SCALE, SMALLEST_STEP, GROWTH = 0.01, 0.5, 1.1
 RESTART_S = 1.0
 """Starts that differ by less are the same: some clients round them."""
 

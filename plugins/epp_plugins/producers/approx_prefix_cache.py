@@ -18,7 +18,7 @@ from epp.plugin import (
     PrefixMatches,
     Response,
 )
-from epp_plugins.prefix.believed import BelievedCaches, Chains, Defaults
+from epp_plugins.prefix.believed import LEAST_BLOCK_TOKENS, BelievedCaches, Chains, Defaults
 from epp_plugins.prefix.hashing import chain, prompt_seed
 from epp_plugins.prefix.index import Claim
 
@@ -35,14 +35,14 @@ class Params(PluginParams):
 
     auto_tune: bool = True
     """Take block size and capacity from the engine's metrics page."""
-    block_size_tokens: Blocks = 16
-    """Tokens in a prefix block, where the engine does not say."""
+    block_size_tokens: Blocks = LEAST_BLOCK_TOKENS
+    """Tokens in a prefix block, where the engine is not asked or does not say; the Go pickers say 16, and use 64."""
     max_prefix_tokens_to_match: Annotated[int, Meta(ge=0)] = 131_072
     """How much of a request's prompts is looked at, from their beginnings; 0: `max_prefix_blocks_to_match` says."""
     max_prefix_blocks_to_match: Annotated[int, Meta(ge=0)] = 2048
     """The same in blocks, where the bound in tokens is 0; 0: everything."""
     lru_capacity_per_server: Blocks = 31_250
-    """Blocks that an endpoint is believed to keep, where the engine does not say."""
+    """Blocks that an endpoint is believed to keep, where the engine is not asked or does not say."""
     max_index_bytes: Annotated[int, Meta(ge=MEBIBYTE)] = 256 * MEBIBYTE
     """Memory for all that is remembered."""
 

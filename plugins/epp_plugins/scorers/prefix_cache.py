@@ -1,19 +1,77 @@
 """``prefix-cache-scorer``: the endpoint that already has most of the prompt is best."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from epp.plugin import Attribute, Endpoint, InferenceRequest, PrefixMatches
+from msgspec import Meta
+from xxhash import xxh3_64_intdigest
+
+from epp.plugin import Attribute, Endpoint, InferenceRequest, PluginParams, PrefixMatches
+
+COMMON_SHARE = 4
+"""What all but one in so many candidates have says nothing about them."""
+FAIR_LOADS = 1.25
+"""How many times the mean load an endpoint may have before its matches count less."""
+SLACK_REQUESTS = 4
+"""Beyond that; the first requests of an idle pool are no load."""
+COLD_SCORE = 0.1
+"""The most that a prompt which nobody has says for an endpoint."""
+
+
+class Params(PluginParams):
+    """Names and defaults of the Go pickers."""
+
+    match_length_weight: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """How much the length of a match counts, beside the share of the prompt that it is."""
+    match_length_scale_tokens: Annotated[int, Meta(ge=1)] = 8192
+    """Length from which on a match counts fully."""
+    prefix_match_info_producer_name: str | None = None
+    """Accepted for files of the Go pickers; each attribute has one producer here."""
 
 
 class PrefixCacheScorer:
-    """Rates by the share of the prompt's blocks that an endpoint is believed to have cached, from its start on."""
+    """Rates by the share of the prompt that an endpoint is believed to have cached, from its start on.
+
+    What nearly all candidates have does not decide between them. An endpoint that has more than its fair share of the
+    load has its matches count less, so that a hot prefix spreads, and shrinks back when it cools. For a prompt that
+    nobody has, each endpoint gets a small number that depends on both, so that several pickers agree without talking.
+    """
 
     consumes: ClassVar[Sequence[type[Attribute]]] = (PrefixMatches,)
+
+    def __init__(self, params: Params) -> None:
+        self._length_weight = params.match_length_weight
+        self._scale_tokens = params.match_length_scale_tokens
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate; all 0 when the prompt is unknown or shorter than one block."""
         matches = request.attribute(PrefixMatches)
-        if matches is None:
+        if matches is None or not matches.total_tokens:
             return [0.0] * len(candidates)
-        return [matches.ratio(endpoint) for endpoint in candidates]
+        matched = [matches.matched_tokens.get(endpoint, 0) for endpoint in candidates]
+        if not any(matched):
+            return _cold(matches.first_block, candidates)
+        common = sorted(matched)[len(matched) // COMMON_SHARE]
+        scores = [self._rate(max(tokens, common), matches.total_tokens) for tokens in matched]
+        return [score * relief for score, relief in zip(scores, _reliefs(candidates), strict=True)]
+
+    def _rate(self, tokens: int, total_tokens: int) -> float:
+        share = tokens / total_tokens
+        if not self._length_weight:
+            return share
+        length: float = min(1.0, tokens / self._scale_tokens) ** 2
+        return self._length_weight * length + (1 - self._length_weight) * share
+
+
+def _reliefs(candidates: Sequence[Endpoint]) -> list[float]:
+    """Return for each candidate what its matches are worth: 1 up to a fair load, nothing from twice of that on."""
+    loads = [(endpoint.load.waiting or 0) + (endpoint.load.running or 0) for endpoint in candidates]
+    bound = FAIR_LOADS * sum(loads) / len(loads) + SLACK_REQUESTS
+    return [min(1.0, max(0.0, 2.0 - load / bound)) for load in loads]
+
+
+def _cold(first_block: int | None, candidates: Sequence[Endpoint]) -> list[float]:
+    """Return a small number for each endpoint, the same in every picker: rendezvous hashing."""
+    if first_block is None:
+        return [0.0] * len(candidates)
+    return [xxh3_64_intdigest(endpoint.key.encode(), first_block) / 2**64 * COLD_SCORE for endpoint in candidates]

@@ -23,6 +23,7 @@ from epp_plugins.producers.approx_prefix_cache import ApproxPrefixCacheProducer,
 from epp_plugins.profiles.single_profile import SingleProfileHandler
 from epp_plugins.scorers.kv_cache_utilization import KvCacheUtilizationScorer
 from epp_plugins.scorers.load_choice import LoadParams
+from epp_plugins.scorers.prefix_cache import Params as PrefixParams
 from epp_plugins.scorers.prefix_cache import PrefixCacheScorer
 from epp_plugins.scorers.queue import QueueScorer
 
@@ -30,7 +31,11 @@ from epp_plugins.scorers.queue import QueueScorer
 def test_built_in_plugins_have_all_members_of_their_roles() -> None:
     context = make_context()
     producer = ApproxPrefixCacheProducer(Params(), context)
-    scorers: list[Scorer] = [QueueScorer(LoadParams()), KvCacheUtilizationScorer(LoadParams()), PrefixCacheScorer()]
+    scorers: list[Scorer] = [
+        QueueScorer(LoadParams()),
+        KvCacheUtilizationScorer(LoadParams()),
+        PrefixCacheScorer(PrefixParams()),
+    ]
     pickers: list[Picker] = [MaxScorePicker(context), RandomPicker(context)]
     handlers: list[ProfileHandler] = [SingleProfileHandler()]
     parsers: list[Parser] = [OpenaiParser()]

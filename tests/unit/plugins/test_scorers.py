@@ -4,6 +4,7 @@ import pytest
 
 from epp.plugin import Load, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request
+from epp_plugins.scorers import prefix_cache
 from epp_plugins.scorers.kv_cache_utilization import KvCacheUtilizationScorer
 from epp_plugins.scorers.load_choice import LoadParams
 from epp_plugins.scorers.prefix_cache import PrefixCacheScorer
@@ -35,17 +36,20 @@ def test_prefix_scorer_rates_the_matched_share() -> None:
     whole, half, none = make_endpoint("whole"), make_endpoint("half"), make_endpoint("none")
     request = make_request()
     request.attach(PrefixMatches(matched_tokens={whole: 8, half: 4}, total_tokens=8))
-    assert PrefixCacheScorer().score(request, [whole, half, none]) == [1.0, 0.5, 0.0]
+    assert PrefixCacheScorer(prefix_cache.Params()).score(request, [whole, half, none]) == [1.0, 0.5, 0.0]
 
 
 def test_prefix_scorer_rates_a_prompt_shorter_than_a_block_0() -> None:
     request = make_request()
     request.attach(PrefixMatches(matched_tokens={}, total_tokens=0))
-    assert PrefixCacheScorer().score(request, [make_endpoint()]) == [0.0]
+    assert PrefixCacheScorer(prefix_cache.Params()).score(request, [make_endpoint()]) == [0.0]
 
 
 def test_prefix_scorer_without_a_known_prompt_rates_0() -> None:
-    assert PrefixCacheScorer().score(make_request(), [make_endpoint(), make_endpoint()]) == [0.0, 0.0]
+    assert PrefixCacheScorer(prefix_cache.Params()).score(make_request(), [make_endpoint(), make_endpoint()]) == [
+        0.0,
+        0.0,
+    ]
 
 
 def test_load_is_rated_as_it_is_now_unless_the_page_is_asked_for() -> None:
@@ -56,3 +60,45 @@ def test_load_is_rated_as_it_is_now_unless_the_page_is_asked_for() -> None:
     assert QueueScorer(LoadParams(raw=True)).score(make_request(), [busy, idle]) == [0.0, 1.0]
     assert KvCacheUtilizationScorer(LoadParams()).score(make_request(), [busy, idle]) == [1.0, 0.0]
     assert KvCacheUtilizationScorer(LoadParams(raw=True)).score(make_request(), [busy, idle]) == [1.0, 1.0]
+
+
+def rated(matched: list[int], *, total: int = 100, loads: list[int] | None = None, **params: float) -> list[float]:
+    """Rate endpoints with so many matched tokens and so many running requests."""
+    loads = loads or [0] * len(matched)
+    pool = [make_endpoint(f"pod-{i}", running=load) for i, load in enumerate(loads)]
+    request = make_request()
+    tokens = dict(zip(pool, matched, strict=True))
+    request.attach(PrefixMatches(matched_tokens=tokens, total_tokens=total, first_block=7))
+    return PrefixCacheScorer(prefix_cache.Params(**params)).score(request, pool)  # type: ignore[arg-type]
+
+
+def test_length_of_a_match_can_count_beside_its_share() -> None:
+    scores = rated([4096, 8192, 0], total=16_384, match_length_weight=0.5)
+    assert scores == pytest.approx([0.5 * 0.25 + 0.5 * 0.25, 0.5 * 1 + 0.5 * 0.5, 0])
+
+
+def test_what_nearly_all_have_does_not_decide() -> None:
+    assert rated([50, 50, 50, 50, 50, 50, 0, 0]) == [0.5] * 8
+    assert rated([50, 50, 50, 50, 50, 90, 0, 0]) == [0.5] * 5 + [0.9, 0.5, 0.5]
+
+
+def test_what_half_of_them_have_decides() -> None:
+    assert rated([50, 50, 0, 0]) == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_matches_of_an_endpoint_with_more_than_its_share_count_less() -> None:
+    scores = rated([100, 100, 0, 0], loads=[90, 20, 20, 20])
+    assert 0 < scores[0] < 0.5
+    assert scores[1] == 1.0
+    assert rated([100, 0, 0, 0], loads=[1000, 0, 0, 0])[0] == 0
+
+
+def test_first_requests_of_an_idle_pool_are_no_load() -> None:
+    assert rated([100, 0, 0, 0], loads=[4, 0, 0, 0])[0] == 1.0
+
+
+def test_prompt_that_nobody_has_goes_where_every_picker_would_send_it() -> None:
+    first, second = rated([0, 0, 0, 0]), rated([0, 0, 0, 0])
+    assert first == second
+    assert len(set(first)) == 4
+    assert max(first) <= prefix_cache.COLD_SCORE
