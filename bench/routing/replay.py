@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import looptime
+import yaml
 from prometheus_client import CollectorRegistry
 from routing.trace import TracedRequest, Traffic, load
 
@@ -29,6 +30,7 @@ from epp.plugin import (
 from epp.plugin.testing import make_context
 from epp.simulator import Engine, EngineSettings
 
+CONFIGS = Path(__file__).parents[2] / "config"
 ENDPOINTS = 8
 BLOCK_TOKENS = 512
 BLOCK_BYTES = 64
@@ -68,6 +70,13 @@ def _two_two_three(parameters: str) -> str:
     )
 
 
+def _sample(name: str) -> str:
+    """Return a sample configuration of this project, with the producer for traces."""
+    config = yaml.safe_load((CONFIGS / name).read_text())
+    config["plugins"].append(yaml.safe_load(_PREFIX))
+    return yaml.safe_dump(config)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What decides, and how often engines are asked for their load. No configuration: one after the other."""
@@ -85,8 +94,9 @@ POLICIES = (
     Policy("least waiting, raw, 50 ms", _config(("queue-scorer", "{raw: true}", 1)), 0.05),
     Policy("2/2/3, raw, 50 ms", _two_two_three("{raw: true}"), 0.05),
     Policy("2/2/3, raw, 1 s", _two_two_three("{raw: true}"), 1.0),
-    Policy("2/2/3, default, 1 s", _two_two_three("{}"), 1.0),
-    Policy("2/2/3, real caches known, 1 s", _two_two_three("{}"), 1.0, knows_caches=True),
+    Policy("2/2/3, default, 1 s", _sample("default.yaml"), 1.0),
+    Policy("2/2/3, real caches known, 1 s", _sample("default.yaml"), 1.0, knows_caches=True),
+    Policy("sticky, 1 s", _sample("sticky.yaml"), 1.0),
     Policy("prefix alone, 1 s", _config(("prefix-cache-scorer", "{}", 1)), 1.0),
 )
 

@@ -24,6 +24,8 @@ class ParsedBody:
     """The most tokens that the client wants back; ``None`` when it leaves that to the engine."""
     cache_salt: str = ""
     """Prompts with different salts share no prefix cache."""
+    prompt_cache_key: str = ""
+    """The client's word for requests whose prompts begin alike."""
     prompts: Sequence[bytes] = ()
     """Canonical content of each prompt: two prompts that the engine would see with the same beginning begin alike."""
     is_rewritable: bool = False
@@ -53,6 +55,7 @@ class InferenceRequest:
         "max_output_tokens",
         "model",
         "objective",
+        "prompt_cache_key",
         "prompt_tokens",
         "prompts",
         "stream",
@@ -79,6 +82,7 @@ class InferenceRequest:
         self.stream = parsed.stream
         self.max_output_tokens = parsed.max_output_tokens
         self.cache_salt = parsed.cache_salt
+        self.prompt_cache_key = parsed.prompt_cache_key
         self.prompts: Sequence[bytes] = parsed.prompts
         self.prompt_tokens = sum(map(len, parsed.prompts)) // BYTES_PER_TOKEN
         self._attributes: dict[type, object] = {}

@@ -36,9 +36,10 @@ def make_request(
     head: Mapping[str, str] | None = None,
     request_id: str = "request-1",
     cache_salt: str = "",
+    prompt_cache_key: str = "",
 ) -> InferenceRequest:
     """Return a parsed request."""
-    parsed = ParsedBody(model=model, prompts=prompts, cache_salt=cache_salt)
+    parsed = ParsedBody(model=model, prompts=prompts, cache_salt=cache_salt, prompt_cache_key=prompt_cache_key)
     return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=len(b"".join(prompts)))
 
 

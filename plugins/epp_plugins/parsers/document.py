@@ -23,7 +23,7 @@ class Members(Protocol):
 
 
 _MEMBERS = (
-    *("model", "stream", "cache_salt", "max_tokens", "max_completion_tokens", "max_output_tokens"),
+    *("model", "stream", "cache_salt", "prompt_cache_key", "max_tokens", "max_completion_tokens", "max_output_tokens"),
     *("messages", "tools", "functions", "documents", "chat_template", "chat_template_kwargs", "mm_processor_kwargs"),
     *("reasoning_effort", "system", "prompt", "input", "instructions", "items", "token_ids", "features"),
     *("sampling_params", "extra_key", "input_ids", "text", "image_data", "video_data", "audio_data"),

@@ -41,6 +41,7 @@ class OpenaiParser:
             stream=document.get("stream") is True,
             max_output_tokens=read_tokens_wanted(document, "max_completion_tokens", "max_tokens", "max_output_tokens"),
             cache_salt=read_text(document, "cache_salt"),
+            prompt_cache_key=read_text(document, "prompt_cache_key"),
             prompts=_PROMPTS[api](document),
             is_rewritable=bool(model),
         )

@@ -50,11 +50,12 @@ class Params(PluginParams):
 class _Request:
     """A request's chains, made when they are asked for, and what was claimed for it; kept until its answer begins."""
 
-    __slots__ = ("_chains", "_params", "_prompts", "_seed", "claims", "endpoint", "predicted_ratio")
+    __slots__ = ("_cache_key", "_chains", "_params", "_prompts", "_seed", "claims", "endpoint", "predicted_ratio")
 
     def __init__(self, request: InferenceRequest, *, params: Params) -> None:
         self._prompts: Sequence[bytes] = request.prompts
         self._seed = prompt_seed(request.model, request.cache_salt)
+        self._cache_key = request.prompt_cache_key
         self._params = params
         self._chains: dict[int, Chains] = {}
         self.claims: Sequence[Claim] = ()
@@ -74,6 +75,12 @@ class _Request:
                     left -= len(one)
             chains = self._chains[block_tokens] = made
         return chains
+
+    def first_block(self, chains: Chains) -> int | None:
+        """Return what names the prompt's beginning: the client's key for it, or the hash of its first block."""
+        if self._cache_key:
+            return prompt_seed(self._cache_key)
+        return chains[0][0] if chains else None
 
     def forget(self) -> None:
         """Let go of what is large: answers can take minutes."""
@@ -117,7 +124,7 @@ class ApproxPrefixCacheProducer:
             PrefixMatches(
                 matched_tokens=matched,
                 total_tokens=max(sum(map(len, chains)) * block_tokens, *matched.values(), 0),
-                first_block=chains[0][0] if chains else None,
+                first_block=made.first_block(chains),
             )
         )
 
