@@ -18,8 +18,8 @@ from epp_plugins.prefix import PrefixIndex, chain
 
 SIZES_KB = (4, 42, 416)
 ENDPOINTS = (10, 100, 1000)
-BLOCK_BYTES = 256
-"""64 tokens."""
+BLOCK_BYTES = 128
+"""32 tokens."""
 ENTRIES = 100_000
 MEASURED_ENTRIES = 1_000_000
 MAX_ALL_IN_MS = 3.0

@@ -195,10 +195,8 @@ class _Replay:
     def _tell_caches(self, request: InferenceRequest) -> None:
         """Attach what the engines' caches really hold, in place of what is believed."""
         (prompt,) = request.prompts
-        block_tokens = ENGINE.block_size_tokens
         matched = {endpoint: engine.cached_tokens(prompt) for endpoint, engine in self._engines.items()}
-        total_tokens = len(prompt) // 4 // block_tokens * block_tokens
-        request.attach(PrefixMatches(matched_tokens=matched, total_tokens=total_tokens))
+        request.attach(PrefixMatches(matched_tokens=matched, total_tokens=request.prompt_tokens))
 
 
 def _page(engine: Engine) -> Load:

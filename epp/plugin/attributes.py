@@ -28,12 +28,12 @@ class PrefixMatches(Attribute):
     matched_tokens: Mapping[Endpoint, int]
     """Tokens matched from the start of the prompt without a gap; an endpoint without a match is absent."""
     total_tokens: int
-    """Tokens in the whole blocks of the prompt; 0 when it is shorter than one."""
+    """Tokens of the prompt, an estimate."""
     first_block: int | None = None
     """Names the beginning of the prompt, for pickers that want to agree on an endpoint for it; ``None`` for none."""
 
     def ratio(self, endpoint: Endpoint) -> float:
-        """Matched share of the prompt, 0..1; 0 when the prompt is shorter than one block."""
+        """Matched share of the prompt, 0..1; below 1 even for a prompt that is known, unless it ends with a block."""
         return self.matched_tokens.get(endpoint, 0) / self.total_tokens if self.total_tokens else 0.0
 
 

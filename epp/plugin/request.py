@@ -98,7 +98,7 @@ class InferenceRequest:
     def uncached_tokens(self, endpoint: Endpoint) -> int:
         """Return how many of the prompt's tokens an endpoint has to compute; all when nobody has matched the prompt."""
         matches = self.attribute(PrefixMatches)
-        return self.prompt_tokens if matches is None else round(self.prompt_tokens * (1 - matches.ratio(endpoint)))
+        return self.prompt_tokens if matches is None else self.prompt_tokens - matches.matched_tokens.get(endpoint, 0)
 
     def forget_prompts(self) -> None:
         """Let the prompts go: the request is routed, and its answer can take minutes."""

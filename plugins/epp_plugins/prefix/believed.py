@@ -10,7 +10,7 @@ from epp.plugin import Endpoint, Load
 from epp_plugins.prefix.index import Claim, PrefixIndex
 from epp_plugins.prefix.truth import LEAST_SCALE, CacheTruth
 
-LEAST_BLOCK_TOKENS = 64
+LEAST_BLOCK_TOKENS = 32
 """An engine's smaller blocks are taken together: finer matches do not route better, and cost as much as parsing."""
 Chains = Sequence[Sequence[int]]
 """Block hashes of each prompt of a request."""

@@ -76,10 +76,11 @@ class _Request:
             chains = self._chains[block_tokens] = made
         return chains
 
-    def first_block(self, chains: Chains) -> int | None:
+    def first_block(self, block_tokens: int) -> int | None:
         """Return what names the prompt's beginning: the client's key for it, or the hash of its first block."""
         if self._cache_key:
             return prompt_seed(self._cache_key)
+        chains = self.chains(block_tokens)
         return chains[0][0] if chains else None
 
     def forget(self) -> None:
@@ -117,14 +118,12 @@ class ApproxPrefixCacheProducer:
             return
         made = _Request(request, params=self._params)
         matched = self._caches.match(made.chains)
-        block_tokens = self._caches.of(candidates[0]).block_tokens
-        chains = made.chains(block_tokens)
         request.attach(made)
         request.attach(
             PrefixMatches(
                 matched_tokens=matched,
-                total_tokens=max(sum(map(len, chains)) * block_tokens, *matched.values(), 0),
-                first_block=made.first_block(chains),
+                total_tokens=request.prompt_tokens,
+                first_block=made.first_block(self._caches.of(candidates[0]).block_tokens),
             )
         )
 

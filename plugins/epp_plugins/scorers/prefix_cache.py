@@ -44,7 +44,7 @@ class PrefixCacheScorer:
         self._scale_tokens = params.match_length_scale_tokens
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
-        """Return 0..1 for each candidate; all 0 when the prompt is unknown or shorter than one block."""
+        """Return 0..1 for each candidate; all 0 when the prompt is unknown."""
         matches = request.attribute(PrefixMatches)
         if matches is None or not matches.total_tokens:
             return [0.0] * len(candidates)

@@ -62,10 +62,12 @@ def test_several_prompts_are_matched_each_on_its_own() -> None:
     assert found.ratio(A) == pytest.approx(0.5)
 
 
-def test_bound_on_blocks_holds_for_all_prompts_together() -> None:
-    found = matches(producer(max_prefix_tokens_to_match=15 * 16), PROMPT, PROMPT, PROMPT)
+def test_bound_on_tokens_holds_for_all_prompts_together() -> None:
+    one = producer(max_prefix_tokens_to_match=15 * 16)
+    send(one, A, PROMPT, b"Z" * len(PROMPT))
+    found = matches(one, PROMPT, b"Z" * len(PROMPT))
     assert found is not None
-    assert found.total_tokens == 15 * 16
+    assert found.matched_tokens == {A: 15 * 16}
 
 
 def test_removed_endpoint_is_forgotten() -> None:
@@ -138,6 +140,8 @@ def test_cached_tokens_of_answers_are_compared_with_what_was_predicted() -> None
 
 
 def test_bound_in_blocks_holds_where_there_is_none_in_tokens() -> None:
-    found = matches(producer(max_prefix_tokens_to_match=0, max_prefix_blocks_to_match=4), PROMPT)
+    one = producer(max_prefix_tokens_to_match=0, max_prefix_blocks_to_match=4)
+    send(one, A, PROMPT)
+    found = matches(one, PROMPT)
     assert found is not None
-    assert found.total_tokens == 64
+    assert found.matched_tokens == {A: 4 * 16}

@@ -39,9 +39,9 @@ def test_what_was_sent_matches_in_tokens() -> None:
     ("engine_tokens", "engine_blocks", "block_tokens", "blocks"),
     [
         pytest.param(128, 500, 128, 500, id="large blocks as they are"),
-        pytest.param(16, 4000, 64, 1000, id="small ones together, and no more of them than fit"),
-        pytest.param(1, 640, 64, 10, id="single tokens"),
-        pytest.param(48, 100, 96, 50, id="whole numbers of the engine's"),
+        pytest.param(16, 4000, 32, 2000, id="small ones together, and no more of them than fit"),
+        pytest.param(1, 640, 32, 20, id="single tokens"),
+        pytest.param(24, 100, 48, 50, id="whole numbers of the engine's"),
     ],
 )
 def test_block_size_and_capacity_are_the_engines(

@@ -61,7 +61,7 @@ def test_least_prompt_to_compute_scores_highest() -> None:
     """This request's own prompt counts too, less what is in the endpoint's cache."""
     request = make_request(prompts=[b"x" * 400])
     cached, fresh, full = busy_with(1, tokens=100), busy_with(1, tokens=100), busy_with(1, tokens=5000)
-    request.attach(PrefixMatches(matched_tokens={cached: 3}, total_tokens=4))
+    request.attach(PrefixMatches(matched_tokens={cached: 75}, total_tokens=100))
     scorer = token_load.TokenLoadScorer(token_load.Params(queue_threshold_tokens=1000))
     assert scorer.score(request, [cached, fresh, full]) == pytest.approx([0.875, 0.8, 0.0])
 
