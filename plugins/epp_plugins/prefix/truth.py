@@ -8,10 +8,14 @@ WINDOW_TOKENS = 16_384
 """Predicted hits after which prediction and observation are compared."""
 FADING = 0.5
 """What a window counts for when the next one is over."""
-MISS_RATIO = 0.9
+MISS_RATIO = 0.7
 """Below this share of the predicted hits, the cache is believed to be smaller than it says."""
-HIT_RATIO = 0.97
+HIT_RATIO = 0.9
 """Above this share it is believed to be larger again than it was."""
+OTHERS_RATIO = 1.5
+"""How many times this picker's prompt tokens an engine may count before others' traffic makes it no comparison."""
+LEAST_YIELD, MOST_YIELD = 0.5, 1.2
+LEARNING = 0.5
 LEAST_SCALE, SMALLEST_STEP, GROWTH = 0.01, 0.5, 1.1
 RESTART_S = 1.0
 """Starts that differ by less are the same: some clients round them."""
@@ -40,6 +44,10 @@ class Hits:
 class CacheTruth:
     """Compares, for one endpoint, and says by how much its believed size has to change.
 
+    What is matched is not quite what an engine finds, even when it has all of it: it rounds to its own blocks and
+    counts the tokens of its template. That share, the ``yield_ratio``, is learned; a cache that has let go of blocks
+    shows as much less.
+
     Two sources tell: the answers, where gateways show them, with the cached tokens of each request; and always the
     engine's own counters, between two pages. Answers are exact and count alone as soon as there are some.
     """
@@ -47,6 +55,8 @@ class CacheTruth:
     def __init__(self) -> None:
         self.recent = Hits()
         """Of the last windows, the older the less."""
+        self.yield_ratio = 1.0
+        """Tokens found for each one matched."""
         self._window = Hits()
         self._has_answers = False
         self._sent = Hits()
@@ -54,14 +64,14 @@ class CacheTruth:
         self._counters: tuple[int, int] | None = None
         self._started_at_s: float | None = None
 
-    def sent(self, *, predicted: float, prompt: float) -> None:
-        """Take note of a request: tokens that are expected in the cache, and all of its prompt."""
-        self._sent.add(Hits(predicted=predicted, prompt=prompt))
+    def sent(self, *, matched: float, prompt: float) -> None:
+        """Take note of a request: tokens that are matched in the cache, and all of its prompt."""
+        self._sent.add(Hits(predicted=matched * self.yield_ratio, prompt=prompt))
 
-    def answered(self, *, predicted: float, observed: float, prompt: float) -> float:
+    def answered(self, *, matched: float, observed: float, prompt: float) -> float:
         """Take note of what an answer says was cached; returns the factor by which the believed size changes."""
         self._has_answers = True
-        return self._compare(Hits(predicted, observed, prompt))
+        return self._compare(Hits(matched * self.yield_ratio, observed, prompt))
 
     def is_restarted(self, load: Load) -> bool:
         """Tell whether a page is that of another process than the one before: its cache is empty."""
@@ -88,6 +98,8 @@ class CacheTruth:
             return 1.0
         self._counters = counters
         sent, self._sent = self._sent, Hits()
+        if queried > OTHERS_RATIO * sent.prompt:
+            return 1.0
         # Counted in the engine's tokens, while ours are estimates: only the shares can be compared.
         return self._compare(Hits(sent.predicted, sent.prompt * hit / queried, sent.prompt))
 
@@ -100,6 +112,8 @@ class CacheTruth:
         found = window.observed / window.predicted
         if found < MISS_RATIO:
             return max(SMALLEST_STEP, found)
+        learned = self.yield_ratio * (1 + LEARNING * (found - 1))
+        self.yield_ratio = min(MOST_YIELD, max(LEAST_YIELD, learned))
         return GROWTH if found > HIT_RATIO else 1.0
 
 

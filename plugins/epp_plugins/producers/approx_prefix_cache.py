@@ -50,7 +50,7 @@ class Params(PluginParams):
 class _Request:
     """A request's chains, made when they are asked for, and what was claimed for it; kept until its answer begins."""
 
-    __slots__ = ("_cache_key", "_chains", "_params", "_prompts", "_seed", "claims", "endpoint", "predicted_ratio")
+    __slots__ = ("_cache_key", "_chains", "_params", "_prompts", "_seed", "claims", "endpoint", "matched_ratio")
 
     def __init__(self, request: InferenceRequest, *, params: Params) -> None:
         self._prompts: Sequence[bytes] = request.prompts
@@ -60,7 +60,7 @@ class _Request:
         self._chains: dict[int, Chains] = {}
         self.claims: Sequence[Claim] = ()
         self.endpoint: Endpoint | None = None
-        self.predicted_ratio = 0.0
+        self.matched_ratio = 0.0
 
     def chains(self, block_tokens: int) -> Chains:
         """Return the block hashes of each prompt, up to the bound for all of them together."""
@@ -163,7 +163,7 @@ class ApproxPrefixCacheProducer:
         if usage.cached_tokens is None or not usage.prompt_tokens:
             return
         factor = self._caches.of(made.endpoint).truth.answered(
-            predicted=made.predicted_ratio * usage.prompt_tokens,
+            matched=made.matched_ratio * usage.prompt_tokens,
             observed=usage.cached_tokens,
             prompt=usage.prompt_tokens,
         )
@@ -182,10 +182,10 @@ class ApproxPrefixCacheProducer:
             return
         matches = request.attribute(PrefixMatches)
         made.endpoint = endpoint
-        made.predicted_ratio = matches.ratio(endpoint) if matches is not None else 0.0
+        made.matched_ratio = matches.ratio(endpoint) if matches is not None else 0.0
         made.claims = self._caches.insert(endpoint, made.chains)
         prompt = request.prompt_tokens
-        self._caches.of(endpoint).truth.sent(predicted=made.predicted_ratio * prompt, prompt=prompt)
+        self._caches.of(endpoint).truth.sent(matched=made.matched_ratio * prompt, prompt=prompt)
 
 
 def _max_blocks(params: Params, block_tokens: int) -> int:
