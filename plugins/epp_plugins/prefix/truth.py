@@ -15,7 +15,7 @@ HIT_RATIO = 0.9
 OTHERS_RATIO = 1.5
 """How many times this picker's prompt tokens an engine may count before others' traffic makes it no comparison."""
 LEAST_YIELD, MOST_YIELD = 0.5, 1.2
-LEARNING = 0.5
+LEARNING = 0.8
 LEAST_SCALE, SMALLEST_STEP, GROWTH = 0.01, 0.5, 1.1
 RESTART_S = 1.0
 """Starts that differ by less are the same: some clients round them."""
