@@ -76,6 +76,7 @@ class Service:
             log=log,
             on_removed=self._forget,
             on_scraped=self._assembly.observers.on_scraped,
+            on_lost=self._assembly.observers.on_endpoint_lost,
             half_life_s=max(HALF_LIFE_S, PAGES_IN_HALF_LIFE * interval_s),
         )
         self._scraper = Scraper(

@@ -125,6 +125,7 @@ class _Assembler:
                 heads=[(guard(name), plugins[name]) for name in named(Role.RESPONSE_HEAD_OBSERVER)],
                 done=[(guard(name), plugins[name]) for name in named(Role.DONE_OBSERVER)],
                 scraped=[(guard(name), plugins[name]) for name in named(Role.SCRAPED_OBSERVER)],
+                lost=[(guard(name), plugins[name]) for name in named(Role.ENDPOINT_LOST_OBSERVER)],
                 removed=[(guard(name), plugins[name]) for name in named(Role.ENDPOINT_REMOVED_OBSERVER)],
             ),
             discovery=GuardedDiscovery(guard(discovery), plugins[discovery]) if discovery else None,

@@ -26,6 +26,7 @@ class Role(enum.Enum):
     RESPONSE_HEAD_OBSERVER = ("observer of answers", "on_response_head")
     DONE_OBSERVER = ("observer of ended requests", "on_done")
     SCRAPED_OBSERVER = ("observer of loads", "on_scraped")
+    ENDPOINT_LOST_OBSERVER = ("observer of lost endpoints", "on_endpoint_lost")
     ENDPOINT_REMOVED_OBSERVER = ("observer of endpoints", "on_endpoint_removed")
 
     def __init__(self, noun: str, *members: str) -> None:

@@ -42,6 +42,7 @@ class Datastore:
         log: FilteringBoundLogger,
         on_removed: Callable[[Endpoint], None],
         on_scraped: Callable[[Endpoint], None] = lambda _endpoint: None,
+        on_lost: Callable[[Endpoint], None] = lambda _endpoint: None,
         half_life_s: float = HALF_LIFE_S,
     ) -> None:
         self._clock = clock
@@ -51,6 +52,7 @@ class Datastore:
         self._log = log
         self._on_removed = on_removed
         self._on_scraped = on_scraped
+        self._on_lost = on_lost
         self._entries: dict[str, _Entry] = {}
         self._endpoints: Sequence[Endpoint] = ()
         self._listeners: list[Callable[[], None]] = []
@@ -133,6 +135,9 @@ class Datastore:
         entry = self._entry(endpoint)
         if entry is None:
             return
+        if sign is Sign.REFUSED or (missing and entry.page_came):
+            # Nobody listens, or somebody whose page is not yet, or no more, that of an engine at work.
+            self._on_lost(endpoint)
         entry.page_came = False
         entry.missing = missing
         entry.book.not_scraped()

@@ -13,6 +13,7 @@ from epp.plugin import (
     Discovery,
     DoneObserver,
     Endpoint,
+    EndpointLostObserver,
     EndpointRemovedObserver,
     EndpointSpec,
     InferenceRequest,
@@ -74,12 +75,14 @@ class GuardedObserver:
         heads: Sequence[tuple[Guard, ResponseHeadObserver]] = (),
         done: Sequence[tuple[Guard, DoneObserver]] = (),
         scraped: Sequence[tuple[Guard, ScrapedObserver]] = (),
+        lost: Sequence[tuple[Guard, EndpointLostObserver]] = (),
         removed: Sequence[tuple[Guard, EndpointRemovedObserver]] = (),
     ) -> None:
         self._routed = routed
         self._heads = heads
         self._done = done
         self._scraped = scraped
+        self._lost = lost
         self._removed = removed
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
@@ -105,6 +108,11 @@ class GuardedObserver:
         """Tell that an endpoint's load was scraped."""
         for guard, observer in self._scraped:
             guard.attempt("on_scraped", observer.on_scraped, endpoint)
+
+    def on_endpoint_lost(self, endpoint: Endpoint) -> None:
+        """Tell that the process behind an endpoint seems to be gone."""
+        for guard, observer in self._lost:
+            guard.attempt("on_endpoint_lost", observer.on_endpoint_lost, endpoint)
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Tell that an endpoint left the pool."""

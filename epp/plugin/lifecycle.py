@@ -70,6 +70,14 @@ class ScrapedObserver(Protocol):
         ...
 
 
+class EndpointLostObserver(Protocol):
+    """Is told when the process behind an endpoint seems to be gone; another one may come in its place."""
+
+    def on_endpoint_lost(self, endpoint: Endpoint) -> None:
+        """Forget what was in that process' memory."""
+        ...
+
+
 class EndpointRemovedObserver(Protocol):
     """Is told when an endpoint leaves the pool."""
 

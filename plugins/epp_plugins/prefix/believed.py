@@ -131,6 +131,12 @@ class BelievedCaches:
             self._forget_blocks(endpoint)
             self._warn(endpoint, "prefix caching seems to be off")
 
+    def lost(self, endpoint: Endpoint) -> None:
+        """Forget what an endpoint had: its process is gone."""
+        if endpoint in self._believed:
+            self._forget_blocks(endpoint)
+            self._believed[endpoint].truth.begin_again(Load())
+
     def forget(self, endpoint: Endpoint) -> None:
         """Forget an endpoint."""
         self._forget_blocks(endpoint)

@@ -173,6 +173,10 @@ class ApproxPrefixCacheProducer:
         """Take note of what an endpoint's page says about its cache."""
         self._caches.scraped(endpoint, endpoint.scraped)
 
+    def on_endpoint_lost(self, endpoint: Endpoint) -> None:
+        """Forget what it had: an engine's cache does not outlive it."""
+        self._caches.lost(endpoint)
+
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Forget the endpoint: what comes back under its name has an empty cache."""
         self._caches.forget(endpoint)

@@ -234,3 +234,23 @@ def test_good_page_is_told() -> None:
     assert told == []
     store.scraped(endpoint, READING)
     assert told == [endpoint]
+
+
+@pytest.mark.parametrize(
+    ("sign", "missing", "is_lost"),
+    [
+        pytest.param(Sign.REFUSED, (), True, id="nobody listens"),
+        pytest.param(Sign.ALIVE, ("vllm:num_requests_waiting",), True, id="its page is not that of an engine any more"),
+        pytest.param(Sign.ALIVE, (), False, id="an error"),
+        pytest.param(Sign.UNREACHABLE, (), False, id="no connection"),
+        pytest.param(Sign.SILENT, (), False, id="silence"),
+    ],
+)
+def test_process_that_seems_to_be_gone_is_told(sign: Sign, missing: tuple[str, ...], *, is_lost: bool) -> None:
+    told: list[Endpoint] = []
+    store = Datastore(clock=lambda: 0.0, log=make_context().log, on_removed=lambda _: None, on_lost=told.append)
+    store.replace([spec("a")])
+    (endpoint,) = store.endpoints()
+    store.scraped(endpoint, READING)
+    store.not_scraped(endpoint, sign, reason="r", missing=missing)
+    assert told == ([endpoint] if is_lost else [])

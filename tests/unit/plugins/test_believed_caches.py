@@ -134,6 +134,15 @@ def test_cache_without_any_hits_is_believed_to_be_off_and_has_nothing() -> None:
     assert one.of(A).warned_of == "prefix caching seems to be off"
 
 
+def test_endpoint_whose_process_is_gone_has_nothing() -> None:
+    one = caches()
+    one.insert(A, chains_of)
+    one.insert(B, chains_of)
+    one.lost(A)
+    assert matched(one) == {B: 1280}
+    one.lost(make_endpoint("stranger"))
+
+
 def test_forgotten_endpoint_has_nothing() -> None:
     one = caches()
     one.insert(A, chains_of)
