@@ -35,6 +35,8 @@ SYSTEM_PROMPT_WORDS = 150
 CONVERSATIONS = 240
 TURNS = 3
 CLIENTS = 4
+RESTART_CLIENTS = 24
+"""Enough of them that a server which has nothing gets some, although another one has all that they ask for."""
 OUTPUT_TOKENS = 8
 SCRAPE_S = 1.0
 MOST_ERROR = 0.05
@@ -117,7 +119,7 @@ async def converse(http: aiohttp.ClientSession, url: str, system: str, *, run: R
         messages.append({"role": "assistant", "content": answer["choices"][0]["message"]["content"]})
 
 
-async def drive(url: str, run: Run) -> None:
+async def drive(url: str, run: Run, *, clients: int = CLIENTS) -> None:
     """Hold all conversations, some at a time, in an order that does not depend on the profile."""
     rng = random.Random(7)  # noqa: S311 - made-up text
     systems = [" ".join(rng.choice(WORDS) for _ in range(SYSTEM_PROMPT_WORDS)) for _ in range(SYSTEM_PROMPTS)]
@@ -130,7 +132,7 @@ async def drive(url: str, run: Run) -> None:
             await converse(http, url, f"{run.profile}: {system}", run=run, name=name)
 
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-        for _ in range(CLIENTS):
+        for _ in range(clients):
             tasks.create_task(client(http))
 
 
@@ -196,7 +198,7 @@ async def false_affinities(
 async def _drive_on(url: str, run: Run) -> None:
     """Hold conversations again and again, with the same system prompts."""
     while True:
-        await drive(url, run)
+        await drive(url, run, clients=RESTART_CLIENTS)
         run.round += 1
 
 

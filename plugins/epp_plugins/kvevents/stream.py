@@ -1,0 +1,104 @@
+"""One engine's stream of KV events: in order and without gaps, or begun anew.
+
+Messages are numbered from 0 by the engine. Those that were lost can be asked for again, as far as the engine keeps
+them. What cannot be had again may have said that blocks are gone: then all that it has said so far is forgotten.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+MAX_WAITING = 10_000
+"""Messages after a gap that are kept while it is being closed; as many as vLLM keeps for those who ask."""
+
+
+class Trust(enum.Enum):
+    """What the index knows by a stream."""
+
+    NOTHING = enum.auto()
+    """Nothing was heard yet."""
+    PART = enum.auto()
+    """What was said is there, but not all that is there was heard of."""
+    ALL = enum.auto()
+    """Everything was heard from the first message on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do after a message."""
+
+    apply: Sequence[bytes] = ()
+    """Payloads, in their order."""
+    forget: bool = False
+    """Forget what the engine has said, before that."""
+    ask_from: int | None = None
+    """Ask the engine for its messages from this number on."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """Puts the messages of one engine in order; it does no input and no output."""
+
+    can_replay: bool
+    """Whether the engine can be asked for lost messages."""
+    _heard_all: bool = False
+    _next: int | None = None
+    """The number that is expected; ``None`` before the first message."""
+    _waiting: dict[int, bytes] = field(default_factory=dict)
+    """Messages after a gap, by number."""
+
+    @property
+    def trust(self) -> Trust:
+        """What the index knows by it now."""
+        if self._next is None:
+            return Trust.NOTHING
+        return Trust.ALL if self._heard_all and not self._waiting else Trust.PART
+
+    def received(self, number: int, payload: bytes) -> Step:
+        """Take in a message, as it was published or sent again."""
+        if self._next is None:
+            return self._first(number, payload)
+        if number == 0 and self._next > 0:
+            # It counts from the beginning again: another process, with an empty cache.
+            self._waiting.clear()
+            self._heard_all, self._next = True, 1
+            return Step(apply=[payload], forget=True)
+        if number < self._next:
+            return Step()
+        if number > self._next:
+            return self._after_gap(number, payload)
+        self._next += 1
+        return Step(apply=[payload, *self._caught_up()])
+
+    def replay_ended(self) -> Step:
+        """Take note that the engine has sent again all that it keeps: what is still missing is lost."""
+        if not self._waiting:
+            return Step()
+        self._heard_all = False
+        self._next = min(self._waiting)
+        return Step(apply=self._caught_up(), forget=True)
+
+    def _first(self, number: int, payload: bytes) -> Step:
+        self._heard_all = number == 0 or self.can_replay
+        self._next = 0 if self._heard_all else number
+        return self.received(number, payload) if self._heard_all and number else self._begin(payload)
+
+    def _begin(self, payload: bytes) -> Step:
+        assert self._next is not None  # noqa: S101 - just set
+        self._next += 1
+        return Step(apply=[payload])
+
+    def _after_gap(self, number: int, payload: bytes) -> Step:
+        is_new = not self._waiting
+        self._waiting[number] = payload
+        if not self.can_replay or len(self._waiting) > MAX_WAITING:
+            return self.replay_ended()
+        return Step(ask_from=self._next) if is_new else Step()
+
+    def _caught_up(self) -> list[bytes]:
+        """Return the messages that were waiting for those before them."""
+        payloads = []
+        while self._next in self._waiting:
+            payloads.append(self._waiting.pop(self._next))
+            self._next += 1
+        return payloads
