@@ -190,7 +190,7 @@ async def false_affinities(
         load.cancel()
     after = [one for one, endpoint in run.endpoints.items() if endpoint == name and one not in before]
     seen = [one for one in after if one in run.usages]
-    false = [one for one in seen if run.believed[one] > 0 and not cached_tokens(run.usages[one])]
+    false = [one for one in seen if run.believed.get(one, 0) > 0 and not cached_tokens(run.usages[one])]
     print(f"after its restart {len(seen)} requests went there, {len(false)} of them for hits that were none")
     return len(false) if seen else 1
 

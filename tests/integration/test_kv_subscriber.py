@@ -1,0 +1,137 @@
+"""KV events over real ZMQ sockets, from a publisher that speaks as vLLM does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from epp.demo.parts import HOST
+from epp.demo.process import free_ports
+from epp.plugin.testing import make_context
+from epp_plugins.kvevents.events import Event, Removed
+from epp_plugins.kvevents.stream import Trust
+from epp_plugins.kvevents.subscriber import END_OF_REPLAY, Subscriber
+
+
+@dataclass
+class Heard:
+    """Notes what it is told."""
+
+    events: list[Event | str] = field(default_factory=list)
+
+    def forget(self) -> None:
+        self.events.append("forget")
+
+    def apply(self, event: Event) -> None:
+        self.events.append(event)
+
+    async def wait_for(self, *events: Event | str) -> None:
+        async with asyncio.timeout(10):
+            while self.events[-len(events) :] != list(events):
+                await asyncio.sleep(0.01)
+
+
+class Publisher:
+    """Publishes removals of one block each, the number of the message, and sends them again to who asks."""
+
+    def __init__(self, sockets: zmq.asyncio.Context, port: int, replay_port: int) -> None:
+        self._pub = sockets.socket(zmq.PUB)
+        self._pub.bind(f"tcp://{HOST}:{port}")
+        self._router = sockets.socket(zmq.ROUTER)
+        self._router.bind(f"tcp://{HOST}:{replay_port}")
+        self.kept: dict[int, bytes] = {}
+
+    def keep(self, number: int) -> bytes:
+        """Make a message, and keep it to be asked for."""
+        event = {"type": "BlockRemoved", "block_hashes": [number], "medium": None}
+        self.kept[number] = msgspec.msgpack.encode([0.0, [event]])
+        return self.kept[number]
+
+    async def publish(self, number: int) -> None:
+        await self._pub.send_multipart([b"kv@pod@m", number.to_bytes(8, "big"), self.keep(number)])
+
+    async def publish_raw(self, *parts: bytes) -> None:
+        await self._pub.send_multipart(parts)
+
+    async def answer(self) -> None:
+        """Answer whoever asks for messages."""
+        while True:
+            client, _, start = await self._router.recv_multipart()
+            for number, payload in sorted(self.kept.items()):
+                if number >= int.from_bytes(start, "big"):
+                    await self._router.send_multipart([client, b"", b"kv@pod@m", number.to_bytes(8, "big"), payload])
+            await self._router.send_multipart([client, b"", b"", END_OF_REPLAY, b""])
+
+    def close(self) -> None:
+        self._pub.close(0)
+        self._router.close(0)
+
+
+@asynccontextmanager
+async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subscriber]]:
+    port, replay_port = free_ports(HOST, [0, 0])
+    heard = Heard()
+    with zmq.asyncio.Context() as sockets:
+        publisher = Publisher(sockets, port, replay_port)
+        publisher.keep(0)
+        subscriber = Subscriber(
+            sockets,
+            address=f"tcp://{HOST}:{port}",
+            replay_address=f"tcp://{HOST}:{replay_port}" if replay else None,
+            topic="kv@",
+            listener=heard,
+            log=make_context().log,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running_tasks = [tasks.create_task(publisher.answer()), tasks.create_task(subscriber.run())]
+            await asyncio.sleep(0.3)
+            yield publisher, heard, subscriber
+            for task in running_tasks:
+                task.cancel()
+        publisher.close()
+
+
+async def test_what_was_before_is_asked_for_and_what_comes_is_heard() -> None:
+    async with running(replay=True) as (publisher, heard, subscriber):
+        await heard.wait_for(Removed([0]))
+        await publisher.publish(1)
+        await heard.wait_for(Removed([0]), Removed([1]))
+        assert subscriber.stream.trust is Trust.ALL
+
+
+async def test_lost_messages_are_asked_for() -> None:
+    async with running(replay=True) as (publisher, heard, subscriber):
+        await heard.wait_for(Removed([0]))
+        for number in (1, 2):
+            publisher.keep(number)
+        await publisher.publish(3)
+        await heard.wait_for(*(Removed([number]) for number in range(4)))
+        assert subscriber.stream.trust is Trust.ALL
+
+
+async def test_lost_messages_that_nobody_keeps_make_it_begin_anew() -> None:
+    async with running(replay=True) as (publisher, heard, subscriber):
+        await heard.wait_for(Removed([0]))
+        await publisher.publish(5)
+        await heard.wait_for("forget", Removed([5]))
+        assert subscriber.stream.trust is Trust.PART
+
+
+async def test_engine_without_replay_is_heard_from_then_on() -> None:
+    async with running(replay=False) as (publisher, heard, subscriber):
+        await publisher.publish(4)
+        await heard.wait_for(Removed([4]))
+        assert subscriber.stream.trust is Trust.PART
+
+
+async def test_messages_that_make_no_sense_are_passed_over() -> None:
+    async with running(replay=False) as (publisher, heard, _):
+        await publisher.publish_raw(b"kv@pod@m", b"short", b"x")
+        await publisher.publish_raw(b"kv@pod@m", (7).to_bytes(8, "big"), b"\xc1")
+        await publisher.publish(8)
+        await heard.wait_for(Removed([8]))
+        assert heard.events == [Removed([8])]
