@@ -59,6 +59,7 @@ class Sessions:
 
     def __init__(self, params: Params, context: PluginContext) -> None:
         self._params = params
+        self._header = params.header.lower()
         self._clock = context.clock
         self._is_by_id = params.strategy is Strategy.SESSION_ID
         self._pins: OrderedDict[str, tuple[Endpoint, float]] = OrderedDict()
@@ -70,7 +71,7 @@ class Sessions:
             pin = self._pins.get(self._session_id(request))
             endpoint = pin[0] if pin is not None and pin[1] > self._clock() else None
             return endpoint if endpoint in candidates else None
-        key = _decoded(request.head.get(self._params.header, ""))
+        key = _decoded(request.head.get(self._header, ""))
         return next((endpoint for endpoint in candidates if endpoint.key == key), None) if key else None
 
     def routed(self, request: InferenceRequest, decision: Decision) -> None:
@@ -92,12 +93,7 @@ class Sessions:
             return {}
         chosen = self._chosen(decision)
         served = next((one for one in decision.endpoints if one.host_port == response.served_by), chosen)
-        return {self._params.header: base64.b64encode(served.key.encode()).decode()}
-
-    def endpoint_removed(self, endpoint: Endpoint) -> None:
-        """Forget the sessions of an endpoint that has left."""
-        for session_id in [one for one, (pinned, _) in self._pins.items() if pinned is endpoint]:
-            del self._pins[session_id]
+        return {self._header: base64.b64encode(served.key.encode()).decode()}
 
     def _chosen(self, decision: Decision) -> Endpoint:
         result = decision.results.get(self._params.profile_name or "")

@@ -26,7 +26,3 @@ class SessionAffinityFilter:
     ) -> Mapping[str, str] | None:
         """Let the client remember."""
         return self._sessions.response_headers(decision, response)
-
-    def on_endpoint_removed(self, endpoint: Endpoint) -> None:
-        """Forget its sessions."""
-        self._sessions.endpoint_removed(endpoint)

@@ -71,7 +71,10 @@ def read_batch(payload: bytes) -> Sequence[Event]:
 def _read(event: object) -> Event | None:
     """Return an event; ``None`` for one of a kind that is not known, or that says nothing about prefixes."""
     kind, fields = _fields(event)
-    if fields.get("kv_cache_spec_kind") not in WHOLE_ATTENTION or fields.get("group_idx") not in {None, 0}:
+    attention, group = fields.get("kv_cache_spec_kind"), fields.get("group_idx")
+    if not isinstance(attention, str | None) or not isinstance(group, int | None):
+        raise ValueError("kv_cache_spec_kind or group_idx of another type")  # noqa: TRY004 - of a message
+    if attention not in WHOLE_ATTENTION or group not in {None, 0}:
         return None
     match kind:
         case "BlockStored":

@@ -54,17 +54,17 @@ class Stream:
             return Trust.NOTHING
         return Trust.ALL if self._heard_all and not self._waiting else Trust.PART
 
-    def received(self, number: int, payload: bytes) -> Step:
-        """Take in a message, as it was published or sent again."""
+    def received(self, number: int, payload: bytes, *, is_again: bool = False) -> Step:
+        """Take in a message, as it was published, or sent again to who asked."""
         if self._next is None:
             return self._first(number, payload)
-        if number == 0 and self._next > 0:
+        if number < self._next:
+            if is_again:
+                return Step()
             # It counts from the beginning again: another process, with an empty cache.
             self._waiting.clear()
-            self._heard_all, self._next = True, 1
-            return Step(apply=[payload], forget=True)
-        if number < self._next:
-            return Step()
+            begun = self._first(number, payload)
+            return Step(apply=begun.apply, forget=True, ask_from=begun.ask_from)
         if number > self._next:
             return self._after_gap(number, payload)
         self._next += 1
@@ -76,7 +76,8 @@ class Stream:
             return Step()
         self._heard_all = False
         self._next = min(self._waiting)
-        return Step(apply=self._caught_up(), forget=True)
+        payloads = self._caught_up()
+        return Step(apply=payloads, forget=True, ask_from=self._next if self._waiting else None)
 
     def _first(self, number: int, payload: bytes) -> Step:
         self._heard_all = number == 0 or self.can_replay

@@ -65,7 +65,7 @@ class Subscriber:
                 await self._replay(replay, 0)
             while True:
                 parts = await messages.recv_multipart()
-                step = self._take(parts, parts_expected=MESSAGE_PARTS)
+                step = self._take(parts)
                 if step is not None and step.ask_from is not None and replay is not None:
                     await self._replay(replay, step.ask_from)
 
@@ -78,15 +78,18 @@ class Subscriber:
                     parts = await replay.recv_multipart()
                     if len(parts) == REPLAY_PARTS and parts[2] == END_OF_REPLAY:
                         break
-                    self._take(parts[1:], parts_expected=MESSAGE_PARTS)
-        self._act(self.stream.replay_ended())
+                    self._take(parts[1:], is_again=True)
+        step = self.stream.replay_ended()
+        self._act(step)
+        if step.ask_from is not None:
+            await self._replay(replay, step.ask_from)
 
-    def _take(self, parts: Sequence[bytes], *, parts_expected: int) -> Step | None:
+    def _take(self, parts: Sequence[bytes], *, is_again: bool = False) -> Step | None:
         """Take in a message; one that is none is logged and passed over."""
-        if len(parts) != parts_expected or len(parts[1]) != _NUMBER_BYTES:
+        if len(parts) != MESSAGE_PARTS or len(parts[1]) != _NUMBER_BYTES:
             self._log.warning("kv_events_message", problem=f"{len(parts)} parts")
             return None
-        step = self.stream.received(int.from_bytes(parts[1], "big"), parts[2])
+        step = self.stream.received(int.from_bytes(parts[1], "big"), parts[2], is_again=is_again)
         self._act(step)
         return step
 

@@ -124,8 +124,7 @@ class BelievedCaches:
         believed = self.of(endpoint)
         index = self._index(believed.block_tokens)
         full = believed.capacity_blocks
-        held = min(full * believed.scale, index.blocks_of(endpoint)) if factor < 1 else full * believed.scale
-        believed.scale = min(1.0, max(LEAST_SCALE, held * factor / full))
+        believed.scale = min(1.0, max(LEAST_SCALE, believed.scale * factor))
         index.resize(endpoint, max(1, int(full * believed.scale)))
         if factor < 1 and not believed.truth.recent.observed:
             self._forget_blocks(endpoint)
@@ -161,16 +160,22 @@ class BelievedCaches:
             self._index(block_tokens).resize(endpoint, max(1, int(capacity * believed.scale)))
 
     def _forget_blocks(self, endpoint: Endpoint) -> None:
-        for index in self._indexes.values():
+        for block_tokens, index in list(self._indexes.items()):
             index.remove(endpoint)
+            if not index.has_endpoints:
+                del self._indexes[block_tokens]
+        self._share_room()
+
+    def _share_room(self) -> None:
+        for index in self._indexes.values():
+            index.max_bytes = self._defaults.max_bytes // len(self._indexes)
 
     def _index(self, block_tokens: int) -> PrefixIndex[Endpoint]:
         index = self._indexes.get(block_tokens)
         if index is None:
             index = PrefixIndex(capacity_of=self._capacity_of, max_bytes=self._defaults.max_bytes)
             self._indexes[block_tokens] = index
-            for one in self._indexes.values():
-                one.max_bytes = self._defaults.max_bytes // len(self._indexes)
+            self._share_room()
         return index
 
     def _capacity_of(self, endpoint: Endpoint) -> int:

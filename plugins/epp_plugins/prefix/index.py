@@ -1,5 +1,6 @@
 """Which endpoint is believed to have which beginning of a prompt in its cache."""
 
+import heapq
 from array import array
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -86,6 +87,11 @@ class PrefixIndex(Generic[E]):
     def bytes_used(self) -> int:
         """An estimate of the memory it takes."""
         return self._blocks * BLOCK_BYTES + self._runs * RUN_BYTES + self._owned * OWNER_BYTES
+
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether any endpoint has, or had, blocks here."""
+        return bool(self._shelves)
 
     def blocks_of(self, endpoint: E) -> int:
         """Return how many blocks an endpoint is believed to have."""
@@ -252,18 +258,28 @@ class PrefixIndex(Generic[E]):
                 run.give(slot, had)
         elif run.parent is not None:
             self._runs -= 1
-            children = run.parent.children
-            if children is not None and children.get(run.hashes[0]) is run:
-                del children[run.hashes[0]]
+            children, first = run.parent.children, run.hashes[0]
+            if children is not None and children.get(first) is run:
+                del children[first]
+            del run.hashes[:]  # uses may refer to it for long
 
     def _keep_within_bytes(self) -> None:
         """Take from the endpoints that used theirs least recently until all fit."""
-        while self.bytes_used > self.max_bytes:
-            shelves = [shelf for shelf in self._by_slot.values() if shelf.blocks]
-            for shelf in shelves:
-                self._oldest(shelf)
-            oldest = min(shelves, key=lambda shelf: shelf.uses[0][1])
-            self._evict(oldest, max(1, oldest.blocks // 16))
+        if self.bytes_used <= self.max_bytes:
+            return
+        queue = [(self._oldest_moment(shelf), slot) for slot, shelf in self._by_slot.items() if shelf.blocks]
+        heapq.heapify(queue)
+        while self.bytes_used > self.max_bytes and queue:
+            shelf = self._by_slot[queue[0][1]]
+            self._evict(shelf, max(1, shelf.blocks // 16))
+            if shelf.blocks:
+                heapq.heapreplace(queue, (self._oldest_moment(shelf), shelf.slot))
+            else:
+                heapq.heappop(queue)
+
+    def _oldest_moment(self, shelf: _Shelf) -> int:
+        self._oldest(shelf)
+        return shelf.uses[0][1]
 
     def _clean(self, runs: int) -> None:
         """Let go of some runs of endpoints that were removed."""
@@ -302,8 +318,10 @@ def _last_of(use: tuple[Run, int], slot: int) -> Run | None:
     """Return the deepest run that still counts as used at that moment, ``None`` when there is none left."""
     run, moment = use
     while run.parent is not None:
-        if run.used.get(slot) == moment:
-            return run
+        last = run.used.get(slot)
+        if last is not None:
+            # What is before it was used no earlier than this.
+            return run if last == moment else None
         run = run.parent
     return None
 

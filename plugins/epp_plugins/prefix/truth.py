@@ -6,9 +6,11 @@ from epp.plugin import Load
 
 WINDOW_TOKENS = 16_384
 """Predicted hits after which prediction and observation are compared."""
+LEAST_REQUESTS = 20
+"""And requests: one long prompt that comes twice at the same time is no proof."""
 FADING = 0.5
 """What a window counts for when the next one is over."""
-MISS_RATIO = 0.7
+MISS_RATIO = 0.5
 """Below this share of the predicted hits, the cache is believed to be smaller than it says."""
 HIT_RATIO = 0.9
 """Above this share it is believed to be larger again than it was."""
@@ -28,12 +30,14 @@ class Hits:
     predicted: float = 0.0
     observed: float = 0.0
     prompt: float = 0.0
+    requests: int = 0
 
     def add(self, other: "Hits", *, fading: float = 1.0) -> None:
         """Add others; what is there counts ``fading`` of what it did."""
         self.predicted = self.predicted * fading + other.predicted
         self.observed = self.observed * fading + other.observed
         self.prompt = self.prompt * fading + other.prompt
+        self.requests += other.requests
 
     @property
     def error_ratio(self) -> float:
@@ -66,12 +70,16 @@ class CacheTruth:
 
     def sent(self, *, matched: float, prompt: float) -> None:
         """Take note of a request: tokens that are matched in the cache, and all of its prompt."""
-        self._sent.add(Hits(predicted=matched * self.yield_ratio, prompt=prompt))
+        self._sent.add(Hits(predicted=matched * self.yield_ratio, prompt=prompt, requests=1))
+
+    def refused(self, *, matched: float, prompt: float) -> None:
+        """Take back what `sent` noted: the engine has not looked at it."""
+        self._sent.add(Hits(predicted=-matched * self.yield_ratio, prompt=-prompt, requests=-1))
 
     def answered(self, *, matched: float, observed: float, prompt: float) -> float:
         """Take note of what an answer says was cached; returns the factor by which the believed size changes."""
         self._has_answers = True
-        return self._compare(Hits(matched * self.yield_ratio, observed, prompt))
+        return self._compare(Hits(matched * self.yield_ratio, observed, prompt, requests=1))
 
     def is_restarted(self, load: Load) -> bool:
         """Tell whether a page is that of another process than the one before: its cache is empty."""
@@ -94,24 +102,27 @@ class CacheTruth:
             self._counters = counters
             return 1.0
         queried, hit = counters[0] - before[0], counters[1] - before[1]
-        if self._has_answers or not queried or self._sent.predicted < WINDOW_TOKENS:
+        sent = self._sent
+        if self._has_answers or not queried or max(sent.predicted, sent.prompt * hit / queried) < WINDOW_TOKENS:
             return 1.0
         self._counters = counters
-        sent, self._sent = self._sent, Hits()
+        self._sent = Hits()
         if queried > OTHERS_RATIO * sent.prompt:
             return 1.0
         # Counted in the engine's tokens, while ours are estimates: only the shares can be compared.
-        return self._compare(Hits(sent.predicted, sent.prompt * hit / queried, sent.prompt))
+        return self._compare(Hits(sent.predicted, sent.prompt * hit / queried, sent.prompt, sent.requests))
 
     def _compare(self, hits: Hits) -> float:
         self._window.add(hits)
-        if self._window.predicted < WINDOW_TOKENS:
+        if max(self._window.predicted, self._window.observed) < WINDOW_TOKENS or self._window.requests < LEAST_REQUESTS:
             return 1.0
         window, self._window = self._window, Hits()
         self.recent.add(window, fading=FADING)
+        if window.predicted < window.observed / MOST_YIELD:
+            return GROWTH  # more is there than was believed
         found = window.observed / window.predicted
         if found < MISS_RATIO:
-            return max(SMALLEST_STEP, found)
+            return SMALLEST_STEP
         learned = self.yield_ratio * (1 + LEARNING * (found - 1))
         self.yield_ratio = min(MOST_YIELD, max(LEAST_YIELD, learned))
         return GROWTH if found > HIT_RATIO else 1.0

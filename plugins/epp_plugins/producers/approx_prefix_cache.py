@@ -141,16 +141,16 @@ class ApproxPrefixCacheProducer:
     ) -> Mapping[str, str] | None:
         """Confirm what was believed, or withdraw it: an answer that is an error computed nothing."""
         made = request.attribute(_Request)
-        if made is None or made.endpoint is None or response.status is None:
+        if made is None or made.endpoint is None or made.endpoint.has_left or response.status is None:
             return None
         served = next((one for one in decision.endpoints if one.host_port == response.served_by), made.endpoint)
         if served is not made.endpoint:
-            self._caches.withdraw(made.endpoint, made.claims)
+            self._withdraw(request, made)
             self._claim(request, made, served)
         if response.status < FIRST_ERROR_STATUS:
             self._caches.confirm(served, made.claims)
         else:
-            self._caches.withdraw(served, made.claims)
+            self._withdraw(request, made)
         made.claims = ()
         made.forget()
         return None
@@ -190,6 +190,14 @@ class ApproxPrefixCacheProducer:
         made.claims = self._caches.insert(endpoint, made.chains)
         prompt = request.prompt_tokens
         self._caches.of(endpoint).truth.sent(matched=made.matched_ratio * prompt, prompt=prompt)
+
+    def _withdraw(self, request: InferenceRequest, made: _Request) -> None:
+        """Believe no more that the endpoint computes the request."""
+        if made.endpoint is None or made.endpoint.has_left:
+            return
+        self._caches.withdraw(made.endpoint, made.claims)
+        prompt = request.prompt_tokens
+        self._caches.of(made.endpoint).truth.refused(matched=made.matched_ratio * prompt, prompt=prompt)
 
 
 def _max_blocks(params: Params, block_tokens: int) -> int:

@@ -53,7 +53,8 @@ class NoHitLruScorer:
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
         """Remember who got a cold prompt."""
         matches = request.attribute(PrefixMatches)
-        if matches is not None and matches.matched_tokens:
+        considered = {endpoint for result in decision.results.values() for endpoint in result.candidates}
+        if matches is not None and not considered.isdisjoint(matches.matched_tokens):
             return
         prefill = decision.results.get(PREFILL_PROFILE)
         for endpoint in (decision.primary, *(prefill.picked[:1] if prefill is not None else ())):

@@ -7,7 +7,7 @@ import pytest
 from epp.plugin import Endpoint, Load
 from epp.plugin.testing import make_context, make_endpoint
 from epp_plugins.prefix.believed import BelievedCaches, Chains, Defaults
-from epp_plugins.prefix.truth import GROWTH, SMALLEST_STEP, WINDOW_TOKENS, CacheTruth, Hits
+from epp_plugins.prefix.truth import GROWTH, LEAST_REQUESTS, LEAST_SCALE, SMALLEST_STEP, WINDOW_TOKENS, CacheTruth, Hits
 
 A, B = make_endpoint("a"), make_endpoint("b", port=1)
 DEFAULTS = Defaults(block_tokens=64, capacity_blocks=1000, is_auto_tuned=True, max_bytes=1 << 30)
@@ -117,12 +117,12 @@ def test_cache_with_few_hits_is_believed_to_be_smaller_and_grows_again() -> None
     one = caches()
     one.insert(A, chains_of)
     one.of(A).truth.recent.add(Hits(predicted=20, observed=10, prompt=20))
-    one.rescale(A, 0.5)
+    for _ in range(7):
+        one.rescale(A, 0.5)
     assert matched(one) == {A: 640}
-    assert one.of(A).scale == pytest.approx(0.5 * 20 / 1000)
-    before = one.of(A).scale
+    assert one.of(A).scale == LEAST_SCALE
     one.rescale(A, GROWTH)
-    assert one.of(A).scale == pytest.approx(before * GROWTH)
+    assert one.of(A).scale == pytest.approx(LEAST_SCALE * GROWTH)
 
 
 def test_cache_without_any_hits_is_believed_to_be_off_and_has_nothing() -> None:
@@ -155,7 +155,8 @@ def truth_after(*, observed_share: float, queried: int = 2 * WINDOW_TOKENS) -> t
     """Predict half of the prompt tokens; the engine finds a share of that."""
     truth = CacheTruth()
     truth.counted(PAGE)
-    truth.sent(matched=WINDOW_TOKENS, prompt=2 * WINDOW_TOKENS)
+    for _ in range(LEAST_REQUESTS):
+        truth.sent(matched=WINDOW_TOKENS / LEAST_REQUESTS, prompt=2 * WINDOW_TOKENS / LEAST_REQUESTS)
     hit = round(observed_share * queried / 2)
     return truth, truth.counted(replace(PAGE, prefix_queried_tokens=queried, prefix_hit_tokens=hit))
 
@@ -165,7 +166,7 @@ def truth_after(*, observed_share: float, queried: int = 2 * WINDOW_TOKENS) -> t
     [
         pytest.param(1.0, GROWTH, 0.0, id="all were there"),
         pytest.param(0.8, 1.0, 0.1, id="nearly all"),
-        pytest.param(0.6, 0.6, 0.2, id="some"),
+        pytest.param(0.4, SMALLEST_STEP, 0.3, id="some"),
         pytest.param(0.0, SMALLEST_STEP, 0.5, id="none"),
     ],
 )
@@ -179,9 +180,9 @@ def test_engines_counters_are_compared_with_what_was_predicted(
 
 def test_share_that_an_engine_always_finds_is_learned() -> None:
     truth = CacheTruth()
+    share = WINDOW_TOKENS / LEAST_REQUESTS
     factors = [
-        truth.answered(matched=WINDOW_TOKENS * 2, observed=WINDOW_TOKENS * 1.6, prompt=WINDOW_TOKENS * 2)
-        for _ in range(20)
+        truth.answered(matched=2 * share, observed=1.6 * share, prompt=2 * share) for _ in range(20 * LEAST_REQUESTS)
     ]
     assert truth.yield_ratio == pytest.approx(0.8, abs=1e-3)
     assert min(factors) == 1.0
@@ -206,6 +207,37 @@ def test_answers_count_alone_where_there_are_any() -> None:
     truth = CacheTruth()
     truth.counted(PAGE)
     truth.sent(matched=WINDOW_TOKENS, prompt=WINDOW_TOKENS)
-    factor = truth.answered(matched=WINDOW_TOKENS, observed=WINDOW_TOKENS / 2, prompt=WINDOW_TOKENS)
-    assert factor == 0.5
+    share = WINDOW_TOKENS / LEAST_REQUESTS
+    factors = [truth.answered(matched=share, observed=share / 4, prompt=share) for _ in range(LEAST_REQUESTS)]
+    assert factors[-1] == SMALLEST_STEP
     assert truth.counted(replace(PAGE, prefix_queried_tokens=9, prefix_hit_tokens=9)) == 1.0
+
+
+def test_one_long_prompt_that_comes_twice_at_once_proves_nothing() -> None:
+    truth = CacheTruth()
+    assert truth.answered(matched=2 * WINDOW_TOKENS, observed=0, prompt=2 * WINDOW_TOKENS) == 1.0
+
+
+def test_hits_that_were_not_predicted_let_a_cache_grow_again() -> None:
+    truth = CacheTruth()
+    share = WINDOW_TOKENS / LEAST_REQUESTS
+    factors = [truth.answered(matched=0, observed=share, prompt=share) for _ in range(LEAST_REQUESTS)]
+    assert factors[-1] == GROWTH
+
+
+def test_requests_that_were_refused_are_not_compared() -> None:
+    truth = CacheTruth()
+    truth.counted(PAGE)
+    for _ in range(LEAST_REQUESTS):
+        truth.sent(matched=WINDOW_TOKENS, prompt=WINDOW_TOKENS)
+        truth.refused(matched=WINDOW_TOKENS, prompt=WINDOW_TOKENS)
+    assert truth.counted(replace(PAGE, prefix_queried_tokens=10)) == 1.0
+    assert truth.recent.prompt == 0
+
+
+def test_block_size_that_nobody_has_any_more_costs_nothing() -> None:
+    one = caches()
+    one.insert(A, chains_of)
+    one.scraped(A, replace(PAGE, block_size_tokens=128))
+    one.insert(A, chains_of)
+    assert list(one._indexes) == [128]

@@ -73,6 +73,8 @@ def test_event_that_says_nothing_about_prefixes_is_passed_over(changes: dict[str
         pytest.param(batch(STORED | {"block_hashes": ["x", "y"]}), id="hashes that are text"),
         pytest.param(batch(STORED | {"parent_block_hash": 1.5}), id="parent that is no hash"),
         pytest.param(batch(STORED | {"extra_keys": [None]}), id="extra keys that are too few"),
+        pytest.param(batch(STORED | {"group_idx": [1]}), id="group that is a list"),
+        pytest.param(batch(STORED | {"kv_cache_spec_kind": {}}), id="attention that is a map"),
     ],
 )
 def test_message_that_is_no_batch_is_refused(payload: bytes) -> None:

@@ -16,8 +16,8 @@ def trust_in(stream: Stream) -> Trust:
     return stream.trust
 
 
-def feed(stream: Stream, *numbers: int) -> list[Step]:
-    return [stream.received(number, payload(number)) for number in numbers]
+def feed(stream: Stream, *numbers: int, is_again: bool = False) -> list[Step]:
+    return [stream.received(number, payload(number), is_again=is_again) for number in numbers]
 
 
 def test_stream_that_is_heard_from_the_first_message_on_says_everything() -> None:
@@ -37,7 +37,7 @@ def test_what_was_before_is_asked_for_where_the_engine_sends_it_again() -> None:
     stream = Stream(can_replay=True)
     assert feed(stream, 2) == [Step(ask_from=0)]
     assert trust_in(stream) is Trust.PART
-    assert feed(stream, 0, 1) == [Step(apply=[payload(0)]), Step(apply=[payload(1), payload(2)])]
+    assert feed(stream, 0, 1, is_again=True) == [Step(apply=[payload(0)]), Step(apply=[payload(1), payload(2)])]
     assert stream.replay_ended() == Step()
     assert trust_in(stream) is Trust.ALL
 
@@ -59,7 +59,7 @@ def test_gap_that_cannot_be_closed_begins_anew() -> None:
 def test_engine_that_no_longer_keeps_what_is_missing_begins_anew() -> None:
     stream = Stream(can_replay=True)
     feed(stream, 0, 5, 3)
-    assert stream.replay_ended() == Step(apply=[payload(3)], forget=True)
+    assert stream.replay_ended() == Step(apply=[payload(3)], forget=True, ask_from=4)
     assert feed(stream, 4) == [Step(apply=[payload(4), payload(5)])]
     assert trust_in(stream) is Trust.PART
 
@@ -75,7 +75,20 @@ def test_engine_that_counts_from_the_beginning_again_is_a_new_one() -> None:
 def test_message_that_comes_twice_counts_once() -> None:
     stream = Stream(can_replay=True)
     feed(stream, 0, 1)
-    assert feed(stream, 1) == [Step()]
+    assert feed(stream, 1, is_again=True) == [Step()]
+
+
+def test_new_engine_whose_first_message_was_not_heard_is_noticed() -> None:
+    stream = Stream(can_replay=False)
+    feed(stream, 0, 1, 2)
+    assert feed(stream, 1) == [Step(apply=[payload(1)], forget=True)]
+    assert trust_in(stream) is Trust.PART
+
+
+def test_number_that_makes_no_sense_does_not_end_the_stream() -> None:
+    stream = Stream(can_replay=False)
+    feed(stream, 0, 2**63)
+    assert feed(stream, 1, 2)[1] == Step(apply=[payload(2)])
 
 
 def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

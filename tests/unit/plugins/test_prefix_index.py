@@ -263,3 +263,23 @@ def test_models_share_no_blocks() -> None:
     prompt = b"x" * 64
     one, two = (chain(prompt_seed(model), prompt, block_bytes=64, max_blocks=1) for model in ("a", "b"))
     assert one != two
+
+
+def test_blocks_that_were_withdrawn_take_no_memory() -> None:
+    index = index_of()
+    for number in range(50):
+        claim = index.insert("a", [number * 1000 + i for i in range(500)])
+        assert claim is not None
+        index.withdraw(claim)
+    assert all(not run.hashes for run, _ in index._shelves["a"].uses)
+
+
+def test_chain_that_grew_block_by_block_is_swept_without_walking_it_each_time() -> None:
+    """A walk to the root for each old use would take minutes here."""
+    index = index_of(100_000)
+    chain_of_blocks = list(range(1, 3000))
+    for end in range(1, len(chain_of_blocks)):
+        index.insert("a", chain_of_blocks[:end])
+    index.insert("a", chain_of_blocks)
+    index._forget_old_uses(index._shelves["a"])
+    assert index.match(chain_of_blocks) == {"a": len(chain_of_blocks)}

@@ -85,7 +85,8 @@ def test_single_candidate_rates_1() -> None:
 
 def test_warm_prompt_and_removed_endpoint_are_not_remembered() -> None:
     scorer, pool = NoHitLruScorer(LruParams()), pool_of(0, 0)
-    scorer.on_routed(matching(pool, 5, 0), Decision(endpoints=[pool[0]]))
+    result = ProfileResult(profile="default", candidates=pool, columns=[], totals=[], picked=[pool[0]])
+    scorer.on_routed(matching(pool, 5, 0), Decision(endpoints=[pool[0]], results={"default": result}))
     scorer.on_routed(matching(pool, 0, 0), Decision(endpoints=[pool[1]]))
     scorer.on_endpoint_removed(pool[1])
     assert scorer.score(matching(pool, 0, 0), pool) == [1.0, 0.0]

@@ -99,11 +99,11 @@ def test_sessions_are_bounded_and_those_that_are_over_go() -> None:
     assert len(one._sessions._pins) == 1
 
 
-def test_session_of_an_endpoint_that_has_left_is_forgotten() -> None:
-    one = by_id()
-    one.on_routed(asking(x_session_id="s"), Decision(endpoints=[B]))
-    one.on_endpoint_removed(B)
-    assert one.filter(asking(x_session_id="s"), POOL) is POOL
+def test_name_of_the_header_is_read_in_any_case() -> None:
+    one = SessionAffinityFilter(Params(header="X-My-Session"), make_context())
+    headers = one.on_response_head(asking(), Decision(endpoints=[B]), Response(status=200))
+    assert headers is not None
+    assert one.filter(asking(x_my_session=headers["x-my-session"]), POOL) == [B]
 
 
 def test_id_that_is_too_long_is_none() -> None:
