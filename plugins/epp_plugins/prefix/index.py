@@ -158,8 +158,9 @@ class PrefixIndex(Generic[E]):
         if self._by_slot.get(slot) is not claim.shelf:
             return
         run = claim.run()
-        while run.parent is not None and not run.goes_on_for(slot):
-            if run.blocks_of(slot) and not run.unconfirmed >> slot & 1:
+        while run.parent is not None:
+            is_confirmed = run.blocks_of(slot) and not run.unconfirmed >> slot & 1
+            if is_confirmed or run.goes_on_for(slot):
                 return
             self._take(claim.shelf, run, run.blocks_of(slot))
             run = run.parent
