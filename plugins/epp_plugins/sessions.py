@@ -109,6 +109,23 @@ class Sessions:
         return ""
 
 
+class SessionAffinity:
+    """What the scorer and the filter have in common: they make pins and let clients remember."""
+
+    def __init__(self, params: Params, context: PluginContext) -> None:
+        self._sessions = Sessions(params, context)
+
+    def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
+        """Pin the session."""
+        self._sessions.routed(request, decision)
+
+    def on_response_head(
+        self, request: InferenceRequest, decision: Decision, response: Response
+    ) -> Mapping[str, str] | None:
+        """Let the client remember."""
+        return self._sessions.response_headers(decision, response)
+
+
 def _decoded(token: str) -> str:
     """Return the endpoint's key in a token that a client sent, empty for nonsense."""
     try:
