@@ -4,12 +4,10 @@ Both read what the picker needs of a page that came from a real vLLM (50 KB). Qu
 """
 
 import itertools
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from timing import median_us
 
 from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
 from epp.plugin.testing import make_endpoint
@@ -26,16 +24,6 @@ WANTED = {
 def parse_all(page: bytes) -> int:
     """Read the page as the general parser does; return how many of the wanted metrics it has."""
     return sum(family.name in WANTED for family in text_string_to_metric_families(page.decode()))
-
-
-def median_us(call: Callable[[], object], *, repeats: int) -> float:
-    """Return the median duration of a call in microseconds of this process's CPU."""
-    durations = []
-    for _ in range(repeats):
-        started = time.process_time_ns()
-        call()
-        durations.append((time.process_time_ns() - started) / 1000)
-    return statistics.median(durations)
 
 
 def main() -> None:

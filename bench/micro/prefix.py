@@ -5,13 +5,11 @@ Times are CPU of this process, medians; the index holds as many other prompts as
 
 import gc
 import random
-import statistics
-import time
 import tracemalloc
-from collections.abc import Callable
 from functools import partial
 
 import msgspec
+from timing import median_us
 
 from epp_plugins.parsers.openai import OpenaiParser
 from epp_plugins.prefix import PrefixIndex, chain
@@ -25,16 +23,6 @@ MEASURED_ENTRIES = 1_000_000
 MAX_ALL_IN_MS = 3.0
 MAX_BYTES_PER_ENTRY = 100.0
 HUGE = 1 << 40
-
-
-def median_us(call: Callable[[], object], *, repeats: int) -> float:
-    """Return the median duration of a call in microseconds of this process's CPU."""
-    durations = []
-    for _ in range(repeats):
-        started = time.process_time_ns()
-        call()
-        durations.append((time.process_time_ns() - started) / 1000)
-    return statistics.median(durations)
 
 
 def chat_body(rng: random.Random, size: int) -> bytes:

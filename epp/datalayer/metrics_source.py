@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import aiohttp
 from msgspec import Meta
 
+from epp.observability.source_guards import MIN_INTERVAL_S
 from epp.plugin import ConfigurationError, Endpoint, Fetch, FetchError, PluginParams, Problem, Sign
 from epp.settings import parse_duration
 
@@ -17,7 +18,6 @@ MAX_PAGE_BYTES = 8 * 1024 * 1024
 """A real page has 50 KB; this bounds what a broken endpoint can make us hold."""
 CONNECT_TIMEOUT_S = 0.8
 """Less than what a whole page may take: no connection is another thing than no answer."""
-MIN_INTERVAL_S = 0.05
 LOCAL_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """The picker itself is out of sockets or memory: that says nothing about the endpoint."""
 _CHUNK_BYTES = 65_536

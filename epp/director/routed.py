@@ -91,10 +91,11 @@ class RoutedRequest:
         response = self.response
         response.head, response.served_by = head, served_by
         response.status = _status(head)
-        if self._endpoint is not self._in_flight_to:
+        endpoint = self._endpoint
+        if endpoint is not self._in_flight_to:
             self._in_flight.went_elsewhere()
-            self._in_flight_to = self._endpoint
-            self._in_flight = self._take(self._endpoint)
+            self._in_flight_to = endpoint
+            self._in_flight = self._take(endpoint)
         self._in_flight.started(response.status)
         self._note_byte()
         if response.is_error:
@@ -144,11 +145,7 @@ class RoutedRequest:
     @property
     def _endpoint(self) -> Endpoint:
         """The endpoint that serves it: the one that the gateway names, if it is one of ours."""
-        served_by = self.response.served_by
-        for endpoint in self.decision.endpoints:
-            if endpoint.host_port == served_by:
-                return endpoint
-        return self.decision.primary
+        return self.decision.named(self.response.served_by) or self.decision.primary
 
     def _take(self, endpoint: Endpoint) -> InFlightEntry:
         uncached_tokens = self.request.uncached_tokens(endpoint)

@@ -12,6 +12,7 @@ REASONS = frozenset(
 )
 """What a source may call its failures; in the metrics everything else is ``other``."""
 MIN_INTERVAL_S = 0.05
+"""As in the Go pickers, pages are asked for no more often."""
 COUNTS = ("waiting", "running", "block_size_tokens", "block_count", "prefix_queried_tokens", "prefix_hit_tokens")
 """Numbers of `Load` that are counts."""
 
@@ -39,7 +40,7 @@ class GuardedDataSource:
                 except TimeoutError:
                     raise
                 except asyncio.CancelledError as failure:
-                    if is_cancelled():
+                    if _is_cancelled():
                         raise
                     self._guard.report("fetch", PluginFaultError("was cancelled by something of its own"))
                     raise FetchError("internal", "cancelled") from failure
@@ -78,7 +79,7 @@ class GuardedExtractor:
         return reading
 
 
-def is_cancelled() -> bool:
+def _is_cancelled() -> bool:
     """Tell whether someone wants the current task to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

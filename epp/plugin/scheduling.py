@@ -89,6 +89,10 @@ class Decision:
         """The endpoint that should serve the request."""
         return self.endpoints[0]
 
+    def named(self, host_port: str | None) -> Endpoint | None:
+        """Return the endpoint of this ``ip:port``, such as the one that has served; ``None``: it is none of them."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.host_port == host_port), None)
+
 
 class ProfileHandler(Protocol):
     """Decides which profiles run, and what their results mean together.

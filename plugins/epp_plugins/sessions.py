@@ -91,8 +91,7 @@ class Sessions:
         """Return the header by which the client remembers the endpoint that serves it."""
         if self._is_by_id or response.is_error:
             return {}
-        chosen = self._chosen(decision)
-        served = next((one for one in decision.endpoints if one.host_port == response.served_by), chosen)
+        served = decision.named(response.served_by) or self._chosen(decision)
         return {self._header: base64.b64encode(served.key.encode()).decode()}
 
     def _chosen(self, decision: Decision) -> Endpoint:

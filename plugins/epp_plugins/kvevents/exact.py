@@ -5,7 +5,7 @@ which block is before it: that makes a chain of hashes of ours, the same for eve
 """
 
 from array import array
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from epp_plugins.kvevents.events import BlockHash, Cleared, Event, Removed, Stored
+from epp_plugins.prefix.bits import bits
 
 E = TypeVar("E", bound=Hashable)
 
@@ -78,12 +79,12 @@ class ExactIndex(Generic[E]):
             still = self._masks.get(block, 0) & alive
             if still != alive:
                 if depth:
-                    depths.update((self._endpoints[slot], depth) for slot in _bits(alive & ~still))
+                    depths.update((self._endpoints[slot], depth) for slot in bits(alive & ~still))
                 alive = still
                 if not alive:
                     return depths
         if chain:
-            depths.update((self._endpoints[slot], len(chain)) for slot in _bits(alive))
+            depths.update((self._endpoints[slot], len(chain)) for slot in bits(alive))
         return depths
 
     def forget(self, endpoint: E) -> None:
@@ -152,10 +153,3 @@ def _hash(previous: int, tokens: Sequence[int], extra: Sequence[object]) -> int:
     """Return the hash of a block: what is before it, its tokens, and what else it depends on."""
     seed = xxh3_64_intdigest(msgspec.msgpack.encode(extra), previous) if extra else previous
     return xxh3_64_intdigest(array("I", tokens), seed)
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low

@@ -81,11 +81,10 @@ class Stream:
 
     def _first(self, number: int, payload: bytes) -> Step:
         self._heard_all = number == 0 or self.can_replay
-        self._next = 0 if self._heard_all else number
-        return self.received(number, payload) if self._heard_all and number else self._begin(payload)
-
-    def _begin(self, payload: bytes) -> Step:
-        assert self._next is not None  # noqa: S101 - just set
+        first = 0 if self._heard_all else number
+        self._next = first
+        if number > first:
+            return self._after_gap(number, payload)
         self._next += 1
         return Step(apply=[payload])
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from structlog.typing import FilteringBoundLogger
 
 from epp.plugin import Endpoint, Load
-from epp_plugins.prefix.index import Claim, PrefixIndex
+from epp_plugins.prefix.index import PrefixIndex
+from epp_plugins.prefix.shelves import Claim
 from epp_plugins.prefix.truth import LEAST_SCALE, CacheTruth
 
 LEAST_BLOCK_TOKENS = 32

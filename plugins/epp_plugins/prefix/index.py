@@ -3,11 +3,12 @@
 import heapq
 from array import array
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
+from epp_plugins.prefix.bits import bits
 from epp_plugins.prefix.runs import Run
+from epp_plugins.prefix.shelves import Claim, Shelf
 
 E = TypeVar("E", bound=Hashable)
 
@@ -17,37 +18,6 @@ OWNER_BYTES = 160
 """What a block, a run, and an endpoint's part in a run cost (`bench/micro/prefix.py` compares with the process)."""
 CLEANED_RUNS = 8
 """How many runs of endpoints that have left are let go at each insertion."""
-SPARE_ENTRIES = 64
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """What one endpoint has."""
-
-    slot: int
-    capacity_blocks: int
-    blocks: int = 0
-    runs: int = 0
-    uses: deque[tuple[Run, int]] = field(default_factory=deque)
-    """The last run of each use with its moment, oldest first; some have been used again since."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Blocks that an endpoint was said to have, until it is confirmed or withdrawn."""
-
-    shelf: _Shelf
-    last: Run
-    """Has the last of them, unless it was cut since: then a run before it has."""
-    depth: int
-    """How many blocks there are."""
-
-    def run(self) -> Run:
-        """Return the run that has the last of them."""
-        run = self.last
-        while run.parent is not None and run.start >= self.depth:
-            run = run.parent
-        return run
 
 
 class PrefixIndex(Generic[E]):
@@ -64,15 +34,15 @@ class PrefixIndex(Generic[E]):
         self._capacity_of = capacity_of
         """How many blocks a new endpoint keeps."""
         self._root = Run(array("Q"), parent=None, start=0)
-        self._shelves: dict[E, _Shelf] = {}
+        self._shelves: dict[E, Shelf] = {}
         self._endpoints: dict[int, E] = {}
         """Slot -> endpoint."""
-        self._leaving: deque[_Shelf] = deque()
+        self._leaving: deque[Shelf] = deque()
         """Those of endpoints that were removed, on their way out."""
         self._alive = 0
         """The slots of endpoints that were not removed."""
         self._free_slots: list[int] = []
-        self._by_slot: dict[int, _Shelf] = {}
+        self._by_slot: dict[int, Shelf] = {}
         """Those that were removed among them, until nothing of them is left."""
         self._now = 0
         self._blocks = 0
@@ -135,9 +105,7 @@ class PrefixIndex(Generic[E]):
         while depth < len(chain):
             run = self._step(run, chain, depth, shelf)
             depth = run.start + run.blocks_of(shelf.slot)
-        shelf.uses.append((run, self._now))
-        if len(shelf.uses) > 2 * shelf.runs + SPARE_ENTRIES:
-            self._forget_old_uses(shelf)
+        shelf.use(run, self._now)
         self._evict(shelf, shelf.blocks - shelf.capacity_blocks)
         self._keep_within_bytes()
         return Claim(shelf, run, len(chain))
@@ -179,7 +147,7 @@ class PrefixIndex(Generic[E]):
             self._alive &= ~(1 << shelf.slot)
             self._leaving.append(shelf)
 
-    def _step(self, run: Run, chain: Sequence[int], depth: int, shelf: _Shelf) -> Run:
+    def _step(self, run: Run, chain: Sequence[int], depth: int, shelf: Shelf) -> Run:
         """Go one run further along a chain, and let the endpoint have as much of it as the chain has."""
         slot = shelf.slot
         child = run.child(chain[depth])
@@ -216,25 +184,15 @@ class PrefixIndex(Generic[E]):
             self._by_slot[slot].runs += 1
         return head
 
-    def _evict(self, shelf: _Shelf, count: int) -> None:
+    def _evict(self, shelf: Shelf, count: int) -> None:
         """Take the least recently used blocks from an endpoint, of those used together the deepest first."""
         while count > 0:
-            run = self._oldest(shelf)
+            run = shelf.oldest()
             taken = min(count, run.blocks_of(shelf.slot))
             self._take(shelf, run, taken)
             count -= taken
 
-    def _oldest(self, shelf: _Shelf) -> Run:
-        """Return the deepest run of the least recent use of an endpoint that has blocks."""
-        while True:
-            use = shelf.uses[0]
-            run = _last_of(use, shelf.slot)
-            if run is not None:
-                shelf.uses[0] = run, use[1]
-                return run
-            shelf.uses.popleft()
-
-    def _take(self, shelf: _Shelf, run: Run, blocks: int) -> None:
+    def _take(self, shelf: Shelf, run: Run, blocks: int) -> None:
         """Take an endpoint's last blocks in a run from it, and let go of blocks that nobody has any more."""
         slot = shelf.slot
         if not blocks:
@@ -268,26 +226,22 @@ class PrefixIndex(Generic[E]):
         """Take from the endpoints that used theirs least recently until all fit."""
         if self.bytes_used <= self.max_bytes:
             return
-        queue = [(self._oldest_moment(shelf), slot) for slot, shelf in self._by_slot.items() if shelf.blocks]
+        queue = [(shelf.oldest_moment(), slot) for slot, shelf in self._by_slot.items() if shelf.blocks]
         heapq.heapify(queue)
         while self.bytes_used > self.max_bytes and queue:
             shelf = self._by_slot[queue[0][1]]
             self._evict(shelf, max(1, shelf.blocks // 16))
             if shelf.blocks:
-                heapq.heapreplace(queue, (self._oldest_moment(shelf), shelf.slot))
+                heapq.heapreplace(queue, (shelf.oldest_moment(), shelf.slot))
             else:
                 heapq.heappop(queue)
-
-    def _oldest_moment(self, shelf: _Shelf) -> int:
-        self._oldest(shelf)
-        return shelf.uses[0][1]
 
     def _clean(self, runs: int) -> None:
         """Let go of some runs of endpoints that were removed."""
         while self._leaving and runs:
             shelf = self._leaving[0]
             if shelf.blocks:
-                run = self._oldest(shelf)
+                run = shelf.oldest()
                 self._take(shelf, run, run.blocks_of(shelf.slot))
                 runs -= 1
             else:
@@ -295,15 +249,11 @@ class PrefixIndex(Generic[E]):
                 del self._by_slot[shelf.slot], self._endpoints[shelf.slot]
                 self._free_slots.append(shelf.slot)
 
-    def _forget_old_uses(self, shelf: _Shelf) -> None:
-        """Drop the uses of runs that have been used again since."""
-        shelf.uses = deque(use for use in shelf.uses if _last_of(use, shelf.slot) is not None)
-
-    def _shelf(self, endpoint: E) -> _Shelf:
+    def _shelf(self, endpoint: E) -> Shelf:
         shelf = self._shelves.get(endpoint)
         if shelf is None:
             slot = self._free_slots.pop() if self._free_slots else len(self._by_slot)
-            shelf = self._shelves[endpoint] = self._by_slot[slot] = _Shelf(slot, self._capacity_of(endpoint))
+            shelf = self._shelves[endpoint] = self._by_slot[slot] = Shelf(slot, self._capacity_of(endpoint))
             self._endpoints[slot] = endpoint
             self._alive |= 1 << slot
         return shelf
@@ -311,26 +261,5 @@ class PrefixIndex(Generic[E]):
     def _note(self, depths: dict[E, int], slots: int, depth: int) -> None:
         """Write how far the endpoints of a bitmask matched."""
         if depth:
-            for slot in _bits(slots):
+            for slot in bits(slots):
                 depths[self._endpoints[slot]] = depth
-
-
-def _last_of(use: tuple[Run, int], slot: int) -> Run | None:
-    """Return the deepest run that still counts as used at that moment, ``None`` when there is none left."""
-    run, moment = use
-    while run.parent is not None:
-        last = run.used.get(slot)
-        if last is not None:
-            # What is before it was used no earlier than this.
-            return run if last == moment else None
-        run = run.parent
-    return None
-
-
-def _bits(mask: int) -> Iterable[int]:
-    """Yield the places of the bits that are set; by their digits, since arithmetic on a thousand bits costs more."""
-    digits = bin(mask)[:1:-1]
-    place = digits.find("1")
-    while place >= 0:
-        yield place
-        place = digits.find("1", place + 1)

@@ -18,12 +18,11 @@ from epp.plugin import (
     PrefixMatches,
     Response,
 )
+from epp.plugin.request import BYTES_PER_TOKEN
 from epp_plugins.prefix.believed import LEAST_BLOCK_TOKENS, BelievedCaches, Chains, Defaults
 from epp_plugins.prefix.hashing import chain, prompt_seed
-from epp_plugins.prefix.index import Claim
+from epp_plugins.prefix.shelves import Claim
 
-BYTES_PER_TOKEN = 4
-"""English text under common tokenizers; only decides how fine the index is, not whether a match is right."""
 MEBIBYTE = 1024 * 1024
 FIRST_ERROR_STATUS = 400
 
@@ -143,7 +142,7 @@ class ApproxPrefixCacheProducer:
         made = request.attribute(_Request)
         if made is None or made.endpoint is None or made.endpoint.has_left or response.status is None:
             return None
-        served = next((one for one in decision.endpoints if one.host_port == response.served_by), made.endpoint)
+        served = decision.named(response.served_by) or made.endpoint
         if served is not made.endpoint:
             self._withdraw(request, made)
             self._claim(request, made, served)

@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from epp_plugins.prefix import PrefixIndex, chain
 from epp_plugins.prefix.hashing import prompt_seed
-from epp_plugins.prefix.index import BLOCK_BYTES, OWNER_BYTES, RUN_BYTES, Claim
+from epp_plugins.prefix.index import BLOCK_BYTES, OWNER_BYTES, RUN_BYTES
 from epp_plugins.prefix.runs import Run
+from epp_plugins.prefix.shelves import Claim
 
 CAPACITY = 6
 HUGE = 1 << 40
@@ -281,5 +282,5 @@ def test_chain_that_grew_block_by_block_is_swept_without_walking_it_each_time() 
     for end in range(1, len(chain_of_blocks)):
         index.insert("a", chain_of_blocks[:end])
     index.insert("a", chain_of_blocks)
-    index._forget_old_uses(index._shelves["a"])
+    index._shelves["a"].forget_old_uses()
     assert index.match(chain_of_blocks) == {"a": len(chain_of_blocks)}
