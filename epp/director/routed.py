@@ -91,22 +91,18 @@ class RoutedRequest:
         response = self.response
         response.head, response.served_by = head, served_by
         response.status = _status(head)
-        endpoint = self._endpoint
-        if endpoint is not self._in_flight_to:
-            self._in_flight.went_elsewhere()
-            self._in_flight_to = endpoint
-            self._in_flight = self._take(endpoint)
+        endpoint = self._serving()
         self._in_flight.started(response.status)
         self._note_byte()
         if response.is_error:
-            self._reporting.metrics.endpoint_answered_error(self._endpoint, response.status or 0)
+            self._reporting.metrics.endpoint_answered_error(endpoint, response.status or 0)
         if not is_uncompressed(head):
             self._restorer = None
         elif self._is_parsed and not response.is_error:
             self._usage = UsageReader()
         headers = dict(self._reporting.observers.on_response_head(self.request, self.decision, response))
         if self._reporting.endpoint_header is not None:
-            headers.setdefault(self._reporting.endpoint_header, self._endpoint.name)
+            headers.setdefault(self._reporting.endpoint_header, endpoint.name)
         return headers
 
     def response_chunk(self, chunk: bytes, *, is_last: bool) -> bytes:
@@ -142,10 +138,14 @@ class RoutedRequest:
         reporting.metrics.request_ended(response)
         reporting.observers.on_done(self.request, self.decision, response)
 
-    @property
-    def _endpoint(self) -> Endpoint:
-        """The endpoint that serves it: the one that the gateway names, if it is one of ours."""
-        return self.decision.named(self.response.served_by) or self.decision.primary
+    def _serving(self) -> Endpoint:
+        """Return the endpoint that serves it, the one that the gateway names if it is one of ours; it counts there."""
+        endpoint = self.decision.named(self.response.served_by) or self.decision.primary
+        if endpoint is not self._in_flight_to:
+            self._in_flight.went_elsewhere()
+            self._in_flight_to = endpoint
+            self._in_flight = self._take(endpoint)
+        return endpoint
 
     def _take(self, endpoint: Endpoint) -> InFlightEntry:
         uncached_tokens = self.request.uncached_tokens(endpoint)
