@@ -1,5 +1,6 @@
 """Real vLLM on the CPU with a tiny random model: installed, started, waited for."""
 
+import json
 import os
 import sysconfig
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from epp.demo.stack import MODEL
 VLLM_VERSION = "0.32.0"
 UNWANTED = ("torchaudio", "torchvision", "torchcodec", "triton")
 """Brought along but not built for the CPU: two of them break the imports, and `triton` is 1 GB that does nothing."""
+PORT, EVENTS_PORT, REPLAY_PORT = 8201, 5557, 5657
 START_S = 300.0
 BLOCK_SIZE_TOKENS = 32
 """The smallest that vLLM's attention for the CPU can do."""
@@ -50,10 +52,21 @@ def _write_metadata(venv: Path) -> None:
 
 
 @asynccontextmanager
-async def running_vllm(vllm: Path, model: Path, *, port: int, core: int) -> AsyncIterator[str]:
-    """Run one replica, bound to a core; yields its ``host:port`` when it is healthy."""
+async def running_vllm(vllm: Path, model: Path, *, number: int) -> AsyncIterator[str]:
+    """Run one replica, bound to a core; yields its ``host:port`` when it is healthy.
+
+    Its KV events are published, and sent again, at ports that are ``number`` above the usual ones.
+    """
+    port, core = PORT + number, number % (os.cpu_count() or 1)
+    events = {
+        "enable_kv_cache_events": True,
+        "publisher": "zmq",
+        "endpoint": f"tcp://*:{EVENTS_PORT + number}",
+        "replay_endpoint": f"tcp://*:{REPLAY_PORT + number}",
+    }
     command = [
         *(str(vllm), "serve", str(model), "--served-model-name", MODEL, "--host", HOST, "--port", str(port)),
+        *("--enable-scale-out", "--kv-events-config", json.dumps(events)),
         *("--max-model-len", "4096", "--dtype", "bfloat16", "--enforce-eager", "--enable-prompt-tokens-details"),
         *("--block-size", str(BLOCK_SIZE_TOKENS), "--num-gpu-blocks-override", str(BLOCK_COUNT)),
     ]

@@ -110,7 +110,7 @@ class Service:
             _background(self._find_pool()),
         ):
             await self._pool_known.wait()
-            async with _background(self._scraper.run()):
+            async with _background(self._scraper.run(), *(worker.run() for worker in self._assembly.workers)):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
                 async with self._serving_ext_proc(_address(host, settings.grpc_port)):
@@ -246,12 +246,13 @@ def _address(host: str, port: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _background(coroutine: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a task while the context is open; if it fails it ends the context: a service without it is broken."""
+async def _background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run tasks while the context is open; one that fails ends the context: a service without it is broken."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(coroutine)
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 @contextlib.asynccontextmanager

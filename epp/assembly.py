@@ -21,16 +21,19 @@ from epp.config.defaults import (
     DEFAULT_PROFILE_HANDLER,
 )
 from epp.observability import Guard, Metrics
-from epp.observability.lifecycle_guards import GuardedDiscovery, GuardedObserver, GuardedParser, GuardedProducer
+from epp.observability.lifecycle_guards import (
+    GuardedDiscovery,
+    GuardedObserver,
+    GuardedParser,
+    GuardedProducer,
+    GuardedWorker,
+)
 from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
 from epp.registry import Registry
 from epp.scheduling import InPlay, Profile, Scheduler, WeightedScorer
 from epp.workshop import Role, Workshop
-
-PRODUCER_DEADLINE_S = 0.4
-"""A producer's time before the request goes on without it, as in the Go pickers."""
 
 IN_PROFILES = (Role.FILTER, Role.SCORER, Role.PICKER)
 
@@ -43,6 +46,7 @@ class Assembly:
     scheduler: Scheduler
     parsers: Sequence[GuardedParser]
     producers: Sequence[GuardedProducer]
+    workers: Sequence[GuardedWorker]
     observers: GuardedObserver
     discovery: GuardedDiscovery | None
     source: GuardedDataSource
@@ -108,6 +112,7 @@ class _Assembler:
             self._profile(spec, f"schedulingProfiles[{i}]", default_picker)
             for i, spec in enumerate(self._profile_specs())
         ]
+        producers = self._workshop.producers()
         if self._problems:
             raise ConfigurationError(self._problems)
         plugins, guard = self._workshop.plugins, self._guard
@@ -116,10 +121,8 @@ class _Assembler:
             profiles=profiles,
             scheduler=Scheduler(profiles, GuardedProfileHandler(guard(handler), plugins[handler])),
             parsers=[GuardedParser(guard(name), plugins[name]) for name in parsers],
-            producers=[
-                GuardedProducer(guard(name), plugins[name], deadline_s=PRODUCER_DEADLINE_S)
-                for name in named(Role.PRODUCER)
-            ],
+            producers=[GuardedProducer(guard(name), plugins[name]) for name in producers],
+            workers=[GuardedWorker(guard(name), plugins[name]) for name in named(Role.BACKGROUND_WORKER)],
             observers=GuardedObserver(
                 routed=[(guard(name), plugins[name]) for name in named(Role.ROUTED_OBSERVER)],
                 heads=[(guard(name), plugins[name]) for name in named(Role.RESPONSE_HEAD_OBSERVER)],

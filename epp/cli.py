@@ -18,8 +18,8 @@ from epp.demo.process import PartError
 from epp.demo.stack import MODEL, MODEL_SERVER_PORTS
 from epp.observability import make_logger
 from epp.observability.logs import adopt_library_logs
-from epp.plugin import ConfigurationError
-from epp.settings import Settings, field_docs, parse_duration
+from epp.plugin import ConfigurationError, parse_duration
+from epp.settings import Settings, field_docs
 from epp.simulator import EngineSettings, run_servers
 
 EXIT_BAD_START = 2

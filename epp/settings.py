@@ -6,15 +6,10 @@ spelling are those of the Go pickers (``--secure-serving=false``, ``--v=1``, ``3
 
 import ast
 import inspect
-import re
 from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
 
 MEBIBYTE = 1024 * 1024
 
@@ -66,16 +61,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Time between two scrapes of an endpoint's metrics page, such as 1s."""
     v: Annotated[int, msgspec.Meta(ge=0)] = 2
     """Log verbosity: 1 leaves requests out, 2 has a line for each, 4 adds each decision's scores and failed scrape."""
-
-
-def parse_duration(text: str) -> float:
-    """Return seconds of a Go duration such as ``500ms`` or ``1m30s``; raises `ValueError` for anything else."""
-    if text == "0":
-        return 0.0
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"`{text}` is no duration; write it like 30s, 500ms or 1m30s")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
 def field_docs(struct: type[msgspec.Struct]) -> Mapping[str, str]:

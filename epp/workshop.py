@@ -3,6 +3,7 @@
 import enum
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from epp.config import PluginSpec, decode
@@ -19,6 +20,7 @@ class Role(enum.Enum):
     PROFILE_HANDLER = ("profile handler", "select", "decide")
     PARSER = ("parser", "paths", "parse")
     PRODUCER = ("producer", "produce")
+    BACKGROUND_WORKER = ("background worker", "run_in_background")
     DISCOVERY = ("discovery", "watch")
     DATA_SOURCE = ("data source", "open_pages")
     EXTRACTOR = ("extractor", "read_load")
@@ -94,6 +96,20 @@ class Workshop:
                 if attribute not in settled:
                     settled.add(attribute)
                     todo.extend(self._producer_for(attribute))
+
+    def producers(self) -> list[str]:
+        """Return the names of all producers, each after those whose attributes it consumes."""
+        names = self.named(Role.PRODUCER)
+        makers = {attribute: name for name in names for attribute in _declared(self.plugins[name], "produces")}
+        before = {
+            name: [makers[one] for one in _declared(self.plugins[name], "consumes") if one in makers] for name in names
+        }
+        try:
+            return list(TopologicalSorter(before).static_order())
+        except CycleError as error:
+            circle = " -> ".join(error.args[1])
+            self._problems.append(Problem("plugins", f"these producers wait for each other: {circle}"))
+            return names
 
     def _producer_for(self, attribute: type[Attribute]) -> Sequence[object]:
         """Return the producer that had to be built for an attribute, if one had to."""

@@ -11,8 +11,7 @@ import aiohttp
 from msgspec import Meta
 
 from epp.observability.source_guards import MIN_INTERVAL_S
-from epp.plugin import ConfigurationError, Endpoint, Fetch, FetchError, PluginParams, Problem, Sign
-from epp.settings import parse_duration
+from epp.plugin import ConfigurationError, Endpoint, Fetch, FetchError, PluginParams, Problem, Sign, parse_duration
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """A real page has 50 KB; this bounds what a broken endpoint can make us hold."""

@@ -21,6 +21,8 @@ class StackOptions:
     body_mode: BodyMode = BodyMode.FULL_DUPLEX
     endpoints: Sequence[str] = ()
     """``host:port`` of model servers that run already; simulated ones are started when there are none."""
+    is_pool_in_config: bool = False
+    """The picker's configuration names them, so the picker is not told of them again."""
     simulator_flags: Sequence[str] = ()
     picker_flags: Sequence[str] = ()
     on_picker_line: Callable[[str], None] = print
@@ -53,8 +55,9 @@ async def running_stack(options: StackOptions) -> AsyncIterator[Stack]:
             flags = ["--model", MODEL, *options.simulator_flags]
             await parts.enter_async_context(running_model_servers(server_ports, flags=flags))
             endpoints = [f"{HOST}:{port}" for port in server_ports]
+        named = () if options.is_pool_in_config else endpoints
         picker = await parts.enter_async_context(
-            running_picker(endpoints, ports=picker_ports, flags=options.picker_flags, on_line=options.on_picker_line)
+            running_picker(named, ports=picker_ports, flags=options.picker_flags, on_line=options.on_picker_line)
         )
         await parts.enter_async_context(
             running_envoy(

@@ -63,7 +63,7 @@ class Director:
         try:
             parsed = self._parse(arrived)
             new_body = self._rewritten(arrived, parsed)
-            request = _make_request(arrived, parsed, request_id, is_rewritten=new_body is not None)
+            request = _make_request(arrived, parsed, request_id, new_body=new_body)
             decision = await self._decide(request, arrived.subset)
         except Rejection as rejection:
             self._note_rejection(arrived, request_id, rejection)
@@ -80,7 +80,7 @@ class Director:
             new_body=new_body,
             headers={} if REQUEST_ID in arrived.head else {REQUEST_ID: request_id},
         )
-        request.forget_prompts()
+        request.forget_content()
         return routed
 
     def any_endpoint(self, subset: Sequence[str] | None) -> Endpoint | None:
@@ -160,14 +160,16 @@ def _wants_rewrite(arrived: ArrivedRequest, parsed: ParsedBody) -> bool:
 
 
 def _make_request(
-    arrived: ArrivedRequest, parsed: ParsedBody, request_id: str, *, is_rewritten: bool
+    arrived: ArrivedRequest, parsed: ParsedBody, request_id: str, *, new_body: bytes | None
 ) -> InferenceRequest:
+    body = arrived.body or b""
     return InferenceRequest(
         request_id=request_id,
         head=arrived.head,
         parsed=parsed,
-        body_bytes=len(arrived.body or b""),
-        model=arrived.controls.model_rewrite if is_rewritten else None,
+        body_bytes=len(body),
+        body=b"" if arrived.is_cut else body if new_body is None else new_body,
+        model=None if new_body is None else arrived.controls.model_rewrite,
         objective=arrived.controls.objective,
         fairness_id=arrived.controls.fairness_id,
     )

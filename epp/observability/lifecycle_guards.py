@@ -8,6 +8,7 @@ from epp.observability.guard import FAILED, Guard, PluginFaultError
 from epp.observability.header_rules import is_header
 from epp.plugin import (
     NOT_PARSED,
+    BackgroundWorker,
     ConfigurationError,
     Decision,
     Discovery,
@@ -26,23 +27,44 @@ from epp.plugin import (
     ScrapedObserver,
 )
 
-DISCOVERY_RETRY_S = 5.0
-"""Pause before a discovery that failed is started again."""
+PRODUCER_DEADLINE_S = 0.4
+"""A producer's time before the request goes on without it, as in the Go pickers."""
+RETRY_S = 5.0
+"""Pause before a discovery or a background worker that failed is started again."""
 
 
 class GuardedProducer:
     """A producer that attaches nothing when it fails or takes longer than its deadline."""
 
-    def __init__(self, guard: Guard, one: Producer, *, deadline_s: float) -> None:
+    def __init__(self, guard: Guard, one: Producer) -> None:
         self._guard = guard
         self._produce = one.produce
-        self._deadline_s = deadline_s
+        self._deadline_s: float = getattr(one, "deadline_s", PRODUCER_DEADLINE_S)
 
     async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Let the plugin attach its attributes; its `Rejection` passes."""
         pending = self._guard.attempt("produce", self._produce, request, candidates)
         if inspect.isawaitable(pending):
             await self._guard.attempt_until("produce", self._deadline_s, pending)
+
+
+class GuardedWorker:
+    """A background worker that is run again when it fails."""
+
+    def __init__(self, guard: Guard, one: BackgroundWorker) -> None:
+        self._guard = guard
+        self._run_in_background = one.run_in_background
+
+    async def run(self) -> None:
+        """Let the plugin work; return when it has nothing more to do."""
+        while True:
+            try:
+                await self._run_in_background()
+            except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
+                self._guard.report("run_in_background", failure)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
 
 class GuardedParser:
@@ -140,7 +162,7 @@ class GuardedDiscovery:
 
         has_ended = await self._has_ended(note)
         while not has_ended:
-            await asyncio.sleep(DISCOVERY_RETRY_S)
+            await asyncio.sleep(RETRY_S)
             has_ended = await self._has_ended(note)
         if not self._has_published:
             raise ConfigurationError([f"discovery `{self._guard.plugin}` ended without naming a pool"])

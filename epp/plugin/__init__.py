@@ -27,11 +27,12 @@ A plugin that raises is contained: the failure is logged and counted under its n
 To refuse a request on purpose, a filter, producer or parser raises `Rejection`.
 """
 
-from epp.plugin.attributes import Attribute, OutputEstimate, PrefixMatches
+from epp.plugin.attributes import Attribute, OutputEstimate, PrefixMatches, PromptTokens, TokenizedPrompt
 from epp.plugin.context import PluginContext
 from epp.plugin.endpoint import Adapters, Endpoint, EndpointSpec, InFlight, Load
 from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
 from epp.plugin.lifecycle import (
+    BackgroundWorker,
     Discovery,
     DoneObserver,
     EndpointLostObserver,
@@ -43,7 +44,7 @@ from epp.plugin.lifecycle import (
     ScrapedObserver,
 )
 from epp.plugin.metrics import PluginMetrics
-from epp.plugin.params import PluginParams
+from epp.plugin.params import PluginParams, parse_duration
 from epp.plugin.request import NOT_PARSED, InferenceRequest, ParsedBody
 from epp.plugin.response import Response, Usage
 from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
@@ -53,6 +54,7 @@ __all__ = [
     "NOT_PARSED",
     "Adapters",
     "Attribute",
+    "BackgroundWorker",
     "ConfigurationError",
     "DataSource",
     "Decision",
@@ -82,6 +84,7 @@ __all__ = [
     "Producer",
     "ProfileHandler",
     "ProfileResult",
+    "PromptTokens",
     "Reading",
     "Refusal",
     "Rejection",
@@ -92,5 +95,7 @@ __all__ = [
     "Scorer",
     "ScrapedObserver",
     "Sign",
+    "TokenizedPrompt",
     "Usage",
+    "parse_duration",
 ]

@@ -5,7 +5,7 @@ A plugin that reads one declares it in a class attribute ``consumes``, such as `
 consumes, the attribute's default producer is added.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,6 +35,24 @@ class PrefixMatches(Attribute):
     def ratio(self, endpoint: Endpoint) -> float:
         """Matched share of the prompt, 0..1; below 1 even for a prompt that is known, unless it ends with a block."""
         return self.matched_tokens.get(endpoint, 0) / self.total_tokens if self.total_tokens else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedPrompt:
+    """One prompt as its engine sees it."""
+
+    token_ids: Sequence[int]
+    media_from: int | None = None
+    """Number of tokens before the first image or other media; from there on the ids say nothing. ``None``: no media."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptTokens(Attribute):
+    """The token ids of each of the request's prompts."""
+
+    default_producer: ClassVar[str | None] = "token-producer"
+
+    prompts: Sequence[TokenizedPrompt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,17 @@ class Producer(Protocol):
         ...
 
 
+class BackgroundWorker(Protocol):
+    """Works beside the requests: follows streams, keeps connections open.
+
+    A producer that is also one has a ``deadline_s`` of its own where the usual 0.4 s are too short for what it asks.
+    """
+
+    async def run_in_background(self) -> None:
+        """Work until cancelled, or until there is nothing more to do. When it raises it is run again a little later."""
+        ...
+
+
 class RoutedObserver(Protocol):
     """Is told of every decision, before the answer goes out."""
 

@@ -1,6 +1,11 @@
 """Plugin parameters: a checked struct instead of a dictionary."""
 
+import re
+
 import msgspec
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class PluginParams(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -8,3 +13,13 @@ class PluginParams(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
     Constrain fields with ``Annotated[int, msgspec.Meta(ge=1)]``: the message then says what is allowed.
     """
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds of a Go duration such as ``500ms`` or ``1m30s``; raises `ValueError` for anything else."""
+    if text == "0":
+        return 0.0
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"`{text}` is no duration; write it like 30s, 500ms or 1m30s")
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)

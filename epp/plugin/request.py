@@ -28,6 +28,8 @@ class ParsedBody:
     """The client's word for requests whose prompts begin alike."""
     prompts: Sequence[bytes] = ()
     """Canonical content of each prompt: two prompts that the engine would see with the same beginning begin alike."""
+    has_token_ids: bool = False
+    """The prompts are token ids, four bytes each in this machine's order, and without media."""
     is_rewritable: bool = False
     """The body is a JSON object whose top-level ``model`` may be replaced by another name."""
 
@@ -40,16 +42,19 @@ class InferenceRequest:
 
     ``head`` has lower-case header names. ``model`` is what the endpoint will be asked for, ``client_model`` what the
     client asked for: they differ when the model is rewritten. ``objective`` and ``fairness_id`` are what its headers
-    say, empty when they say nothing. The models and ``prompts`` are empty for a request without a
-    body, or one whose path no parser claims. ``prompt_tokens`` is an estimate.
+    say, empty when they say nothing. ``body`` is what the endpoint will get, empty when not all of it is known. The
+    models and ``prompts`` are empty for a request without a body, or one whose path no parser claims; once a request is
+    routed, ``body`` and ``prompts`` are gone. ``prompt_tokens`` is an estimate.
     """
 
     __slots__ = (
         "_attributes",
+        "body",
         "body_bytes",
         "cache_salt",
         "client_model",
         "fairness_id",
+        "has_token_ids",
         "head",
         "id",
         "max_output_tokens",
@@ -68,12 +73,14 @@ class InferenceRequest:
         head: Mapping[str, str],
         parsed: ParsedBody,
         body_bytes: int,
+        body: bytes = b"",
         model: str | None = None,
         objective: str = "",
         fairness_id: str = "",
     ) -> None:
         self.id = request_id
         self.head = head
+        self.body = body
         self.body_bytes = body_bytes
         self.client_model = parsed.model
         self.model = parsed.model if model is None else model
@@ -84,6 +91,7 @@ class InferenceRequest:
         self.cache_salt = parsed.cache_salt
         self.prompt_cache_key = parsed.prompt_cache_key
         self.prompts: Sequence[bytes] = parsed.prompts
+        self.has_token_ids = parsed.has_token_ids
         self.prompt_tokens = sum(map(len, parsed.prompts)) // BYTES_PER_TOKEN
         self._attributes: dict[type, object] = {}
 
@@ -100,6 +108,6 @@ class InferenceRequest:
         matches = self.attribute(PrefixMatches)
         return self.prompt_tokens if matches is None else self.prompt_tokens - matches.matched_tokens.get(endpoint, 0)
 
-    def forget_prompts(self) -> None:
-        """Let the prompts go: the request is routed, and its answer can take minutes."""
-        self.prompts = ()
+    def forget_content(self) -> None:
+        """Let body and prompts go: the request is routed, and its answer can take minutes."""
+        self.body, self.prompts = b"", ()

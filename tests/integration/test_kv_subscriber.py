@@ -39,8 +39,9 @@ class Publisher:
     """Publishes removals of one block each, the number of the message, and sends them again to who asks."""
 
     def __init__(self, sockets: zmq.asyncio.Context, port: int, replay_port: int) -> None:
+        self._sockets, self._address = sockets, f"tcp://{HOST}:{port}"
         self._pub = sockets.socket(zmq.PUB)
-        self._pub.bind(f"tcp://{HOST}:{port}")
+        self._pub.bind(self._address)
         self._router = sockets.socket(zmq.ROUTER)
         self._router.bind(f"tcp://{HOST}:{replay_port}")
         self.kept: dict[int, bytes] = {}
@@ -66,6 +67,13 @@ class Publisher:
                     await self._router.send_multipart([client, b"", b"kv@pod@m", number.to_bytes(8, "big"), payload])
             await self._router.send_multipart([client, b"", b"", END_OF_REPLAY, b""])
 
+    def begin_again(self) -> None:
+        """Be another process at the same address: connections break, and nothing of before is kept."""
+        self._pub.close(0)
+        self.kept.clear()
+        self._pub = self._sockets.socket(zmq.PUB)
+        self._pub.bind(self._address)
+
     def close(self) -> None:
         self._pub.close(0)
         self._router.close(0)
@@ -86,13 +94,18 @@ async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subs
             listener=heard,
             log=make_context().log,
         )
-        async with asyncio.TaskGroup() as tasks:
-            running_tasks = [tasks.create_task(publisher.answer()), tasks.create_task(subscriber.run())]
-            await asyncio.sleep(0.3)
-            yield publisher, heard, subscriber
-            for task in running_tasks:
-                task.cancel()
-        publisher.close()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running_tasks = [tasks.create_task(publisher.answer()), tasks.create_task(subscriber.run())]
+                async with asyncio.timeout(10):
+                    while "forget" not in heard.events:
+                        await asyncio.sleep(0.01)
+                await asyncio.sleep(0.2)  # until the publisher, too, knows of the subscription
+                yield publisher, heard, subscriber
+                for task in running_tasks:
+                    task.cancel()
+        finally:
+            publisher.close()
 
 
 async def test_what_was_before_is_asked_for_and_what_comes_is_heard() -> None:
@@ -100,7 +113,7 @@ async def test_what_was_before_is_asked_for_and_what_comes_is_heard() -> None:
         await heard.wait_for(Removed([0]))
         await publisher.publish(1)
         await heard.wait_for(Removed([0]), Removed([1]))
-        assert subscriber.stream.trust is Trust.ALL
+        assert subscriber.trust is Trust.ALL
 
 
 async def test_lost_messages_are_asked_for() -> None:
@@ -110,7 +123,7 @@ async def test_lost_messages_are_asked_for() -> None:
             publisher.keep(number)
         await publisher.publish(3)
         await heard.wait_for(*(Removed([number]) for number in range(4)))
-        assert subscriber.stream.trust is Trust.ALL
+        assert subscriber.trust is Trust.ALL
 
 
 async def test_lost_messages_that_nobody_keeps_make_it_begin_anew() -> None:
@@ -118,14 +131,14 @@ async def test_lost_messages_that_nobody_keeps_make_it_begin_anew() -> None:
         await heard.wait_for(Removed([0]))
         await publisher.publish(5)
         await heard.wait_for("forget", Removed([5]))
-        assert subscriber.stream.trust is Trust.PART
+        assert subscriber.trust is Trust.PART
 
 
 async def test_engine_without_replay_is_heard_from_then_on() -> None:
     async with running(replay=False) as (publisher, heard, subscriber):
         await publisher.publish(4)
         await heard.wait_for(Removed([4]))
-        assert subscriber.stream.trust is Trust.PART
+        assert subscriber.trust is Trust.PART
 
 
 async def test_messages_that_make_no_sense_are_passed_over() -> None:
@@ -134,4 +147,24 @@ async def test_messages_that_make_no_sense_are_passed_over() -> None:
         await publisher.publish_raw(b"kv@pod@m", (7).to_bytes(8, "big"), b"\xc1")
         await publisher.publish(8)
         await heard.wait_for(Removed([8]))
-        assert heard.events == [Removed([8])]
+        assert heard.events == ["forget", Removed([8])]
+
+
+async def test_new_process_at_the_same_address_begins_anew() -> None:
+    async with running(replay=True) as (publisher, heard, subscriber):
+        await heard.wait_for(Removed([0]))
+        assert subscriber.trust is Trust.ALL
+        publisher.begin_again()
+        await heard.wait_for(Removed([0]), "forget")
+        publisher.keep(0)
+        publisher.keep(1)
+        await heard.wait_for("forget", Removed([0]), Removed([1]))
+        assert subscriber.trust is Trust.ALL
+
+
+async def test_nothing_is_known_while_there_is_no_connection() -> None:
+    async with running(replay=True) as (publisher, heard, subscriber):
+        await heard.wait_for(Removed([0]))
+        publisher.close()
+        await heard.wait_for(Removed([0]), "forget")
+        assert subscriber.trust is Trust.NOTHING

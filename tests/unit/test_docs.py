@@ -51,7 +51,7 @@ def test_architecture_has_the_eight_hops() -> None:
 
 
 def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> None:
-    assembly, metrics = assembly_of()
+    assembly, metrics = assembly_of((ROOT / "config" / "precise.yaml").read_text())
     metrics.watch_pool(PoolOf(make_endpoint(), age_s=1.0, missing=["m"]))
     endpoint = make_endpoint()
     assembly.observers.on_scraped(endpoint)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from epp.settings import Settings, field_docs, parse_duration
+from epp.plugin import parse_duration
+from epp.settings import Settings, field_docs
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,19 @@ class Stream:
         self._next += 1
         return Step(apply=[payload, *self._caught_up()])
 
-    def replay_ended(self) -> Step:
-        """Take note that the engine has sent again all that it keeps: what is still missing is lost."""
+    def replay_ended(self, *, is_whole: bool) -> Step:
+        """Take note that the engine has sent again all that it keeps: what is still missing is lost.
+
+        Not ``is_whole``: it was waited for in vain. An engine that keeps nothing at all has said nothing yet.
+        """
         if not self._waiting:
+            if self._next is None and is_whole:
+                self._next, self._heard_all = 0, True
             return Step()
+        return self._lost()
+
+    def _lost(self) -> Step:
+        """Go on after a gap that stays."""
         self._heard_all = False
         self._next = min(self._waiting)
         payloads = self._caught_up()
@@ -92,7 +101,7 @@ class Stream:
         is_new = not self._waiting
         self._waiting[number] = payload
         if not self.can_replay or len(self._waiting) > MAX_WAITING:
-            return self.replay_ended()
+            return self._lost()
         return Step(ask_from=self._next) if is_new else Step()
 
     def _caught_up(self) -> list[bytes]:

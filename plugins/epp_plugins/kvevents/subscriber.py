@@ -1,22 +1,26 @@
 """Listens to one engine's KV events over ZMQ."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Protocol
 
 import zmq
 import zmq.asyncio
 from structlog.typing import FilteringBoundLogger
+from zmq.utils.monitor import recv_monitor_message
 
 from epp_plugins.kvevents.events import Event, read_batch
-from epp_plugins.kvevents.stream import Step, Stream
+from epp_plugins.kvevents.stream import MAX_WAITING, Step, Stream, Trust
 
 END_OF_REPLAY = b"\xff" * 8
 """The number that ends what an engine sends again, as vLLM has it."""
 REPLAY_TIMEOUT_S = 5.0
 MESSAGE_PARTS, REPLAY_PARTS = 3, 4
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+RECONNECT_MS, MAX_RECONNECT_MS = 100, 5000
+HEARTBEAT_MS, SILENCE_MS = 5000, 15_000
+"""How often a connection is tried, and after how long without an answer it counts as gone: a node that lost its power
+does not say so."""
 _NUMBER_BYTES = 8
 
 
@@ -33,7 +37,10 @@ class Listener(Protocol):
 
 
 class Subscriber:
-    """Follows one stream until cancelled. ZMQ connects again by itself when an engine was away."""
+    """Follows one stream until cancelled. ZMQ connects again by itself when an engine was away.
+
+    A new connection may lead to another process, so it begins anew: what was heard over the old one is forgotten.
+    """
 
     def __init__(
         self,
@@ -51,45 +58,81 @@ class Subscriber:
         self._topic = topic
         self._listener = listener
         self._log = log.bind(address=address)
-        self.stream = Stream(can_replay=replay_address is not None)
+        self._stream = self._new_stream()
+        self._is_connected = False
+
+    @property
+    def trust(self) -> Trust:
+        """What is known by the stream now; nothing while there is no connection."""
+        return self._stream.trust if self._is_connected else Trust.NOTHING
 
     async def run(self) -> None:
         """Listen."""
-        with self._socket(zmq.SUB) as messages, contextlib.ExitStack() as stack:
+        with self._socket(zmq.SUB) as messages:
             messages.setsockopt(zmq.SUBSCRIBE, self._topic.encode())
-            messages.connect(self._address)
-            replay = None
-            if self._replay_address is not None:
-                replay = stack.enter_context(self._socket(zmq.DEALER))
-                replay.connect(self._replay_address)
-                await self._replay(replay, 0)
-            while True:
-                parts = await messages.recv_multipart()
-                step = self._take(parts)
-                if step is not None and step.ask_from is not None and replay is not None:
-                    await self._replay(replay, step.ask_from)
+            changes = messages.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+            try:
+                messages.connect(self._address)
+                await self._listen(messages, changes)
+            finally:
+                self._is_connected = False
+                messages.disable_monitor()
+                changes.close()
 
-    async def _replay(self, replay: zmq.asyncio.Socket, number: int) -> None:
+    async def _listen(self, messages: zmq.asyncio.Socket, changes: zmq.asyncio.Socket) -> None:
+        poller = zmq.asyncio.Poller()
+        poller.register(changes, zmq.POLLIN)
+        poller.register(messages, zmq.POLLIN)
+        while True:
+            ready = dict(await poller.poll())
+            if changes in ready:
+                change = await recv_monitor_message(changes)
+                await self._begin_anew(is_connected=change["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            elif messages in ready:
+                step = self._take(await messages.recv_multipart())
+                if step is not None and step.ask_from is not None:
+                    await self._replay(step.ask_from)
+
+    async def _begin_anew(self, *, is_connected: bool) -> None:
+        self._is_connected = is_connected
+        self._stream = self._new_stream()
+        self._listener.forget()
+        self._log.info("kv_events", is_connected=is_connected)
+        if is_connected and self._replay_address is not None:
+            await self._replay(0)
+
+    async def _replay(self, number: int) -> None:
         """Ask for messages from a number on, and take in what is sent until the end is."""
-        await replay.send_multipart([b"", number.to_bytes(_NUMBER_BYTES, "big")])
-        with contextlib.suppress(TimeoutError):
+        asked: int | None = number
+        while asked is not None and self._replay_address is not None:
+            with self._socket(zmq.DEALER) as replay:
+                replay.connect(self._replay_address)
+                await replay.send_multipart([b"", asked.to_bytes(_NUMBER_BYTES, "big")])
+                step = self._stream.replay_ended(is_whole=await self._took_all(replay))
+            self._act(step)
+            asked = step.ask_from
+
+    async def _took_all(self, replay: zmq.asyncio.Socket) -> bool:
+        """Take in what is sent again; tells whether its end came in time."""
+        try:
             async with asyncio.timeout(REPLAY_TIMEOUT_S):
                 while True:
                     parts = await replay.recv_multipart()
                     if len(parts) == REPLAY_PARTS and parts[2] == END_OF_REPLAY:
-                        break
+                        return True
                     self._take(parts[1:], is_again=True)
-        step = self.stream.replay_ended()
-        self._act(step)
-        if step.ask_from is not None:
-            await self._replay(replay, step.ask_from)
+        except TimeoutError:
+            self._log.warning("kv_events_replay", problem=f"no end within {REPLAY_TIMEOUT_S:g} s")
+            return False
 
     def _take(self, parts: Sequence[bytes], *, is_again: bool = False) -> Step | None:
-        """Take in a message; one that is none is logged and passed over."""
+        """Take in a message; one that is none is logged and passed over, and so is what an old connection has left."""
+        if not self._is_connected:
+            return None
         if len(parts) != MESSAGE_PARTS or len(parts[1]) != _NUMBER_BYTES:
             self._log.warning("kv_events_message", problem=f"{len(parts)} parts")
             return None
-        step = self.stream.received(int.from_bytes(parts[1], "big"), parts[2], is_again=is_again)
+        step = self._stream.received(int.from_bytes(parts[1], "big"), parts[2], is_again=is_again)
         self._act(step)
         return step
 
@@ -105,8 +148,23 @@ class Subscriber:
             for event in events:
                 self._listener.apply(event)
 
+    def _new_stream(self) -> Stream:
+        return Stream(can_replay=self._replay_address is not None)
+
     def _socket(self, kind: int) -> zmq.asyncio.Socket:
         socket = self._sockets.socket(kind)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        for option, value in _OPTIONS.items():
+            socket.setsockopt(option, value)
         return socket
+
+
+_OPTIONS = {
+    zmq.LINGER: 0,
+    zmq.IPV6: 1,
+    zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
+    zmq.RCVHWM: MAX_WAITING,
+    zmq.RECONNECT_IVL: RECONNECT_MS,
+    zmq.RECONNECT_IVL_MAX: MAX_RECONNECT_MS,
+    zmq.HEARTBEAT_IVL: HEARTBEAT_MS,
+    zmq.HEARTBEAT_TIMEOUT: SILENCE_MS,
+}

@@ -63,6 +63,11 @@ def texts_or_tokens(value: object, name: str) -> Sequence[bytes]:
     raise invalid(f"`{name}` must hold strings, or token ids from 0 to 4294967295, and not a mixture", name)
 
 
+def is_token_ids(value: object) -> bool:
+    """Tell whether what `texts_or_tokens` has read is token ids."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], int | list)
+
+
 def token_bytes(ids: Sequence[object], where: str) -> bytes:
     """Return four bytes for each token id; raises `Rejection` (400) for what is none."""
     looked_at = ids[:MAX_TOKEN_IDS]

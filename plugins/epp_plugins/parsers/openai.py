@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from epp.plugin import ParsedBody
-from epp_plugins.parsers.canonical import conversation, items, texts_or_tokens
+from epp_plugins.parsers.canonical import conversation, is_token_ids, items, texts_or_tokens
 from epp_plugins.parsers.document import (
     Document,
     invalid,
@@ -43,6 +43,7 @@ class OpenaiParser:
             cache_salt=read_text(document, "cache_salt"),
             prompt_cache_key=read_text(document, "prompt_cache_key"),
             prompts=_PROMPTS[api](document),
+            has_token_ids=api in _WITH_TOKEN_IDS and is_token_ids(document.get(_WITH_TOKEN_IDS[api])),
             is_rewritable=bool(model),
         )
 
@@ -103,5 +104,7 @@ _TEMPLATE_INPUTS = (
     "mm_processor_kwargs",
     "reasoning_effort",
 )
+_WITH_TOKEN_IDS = {"completions": "prompt", "embeddings": "input"}
+"""APIs that take prompts as token ids, and the member that has them."""
 _WITHOUT_MODEL = frozenset({"conversations", "images/generations"})
 """APIs in which the model is optional."""

@@ -33,6 +33,7 @@ class SglanghttpParser:
             max_output_tokens=read_tokens_wanted(read_object(document, "sampling_params"), "max_new_tokens"),
             cache_salt=salt or "",
             prompts=_prompts(document),
+            has_token_ids=document.get("input_ids") is not None and not _media(document),
         )
 
 
@@ -40,6 +41,10 @@ def _prompts(document: Document) -> Sequence[bytes]:
     """Return the prompts, each after the digest of all media: where those stand in it only the engine knows."""
     name = "input_ids" if document.get("input_ids") is not None else "text"
     prompts = texts_or_tokens(document.get(name), name)
-    media = [document.get(name) for name in _MEDIA if document.get(name)]
+    media = _media(document)
     before = b"\x01" + digest(canonical_json(media)) if media else b""
     return tuple(before + prompt for prompt in prompts)
+
+
+def _media(document: Document) -> Sequence[object]:
+    return [document.get(name) for name in _MEDIA if document.get(name)]

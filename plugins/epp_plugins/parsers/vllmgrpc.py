@@ -47,9 +47,10 @@ def _generate(request: GenerateRequest) -> ParsedBody:
     params = request.sampling_params
     if request.WhichOneof("input") is None:
         raise invalid("the request has neither text nor token ids")
-    prompt = request.text.encode()
-    if request.HasField("tokenized"):
-        prompt = fold_media(token_bytes(list(request.tokenized.input_ids), "input_ids"), _media_places(request))
+    prompt, places = request.text.encode(), list(_media_places(request))
+    has_token_ids = request.HasField("tokenized")
+    if has_token_ids:
+        prompt = fold_media(token_bytes(list(request.tokenized.input_ids), "input_ids"), places)
     if request.media_refs.items:
         # Where these stand in the prompt only the engine knows.
         prompt = b"\x01" + digest(canonical_json([item.url for item in request.media_refs.items])) + prompt
@@ -58,6 +59,7 @@ def _generate(request: GenerateRequest) -> ParsedBody:
         stream=request.stream,
         max_output_tokens=params.max_tokens if params.HasField("max_tokens") else None,
         prompts=(prompt,),
+        has_token_ids=has_token_ids and not places and not request.media_refs.items,
     )
 
 
@@ -70,4 +72,5 @@ def _media_places(request: GenerateRequest) -> Iterator[tuple[int, int, str]]:
 def _embed(request: EmbedRequest) -> ParsedBody:
     if not request.tokenized.input_ids:
         raise invalid("the request has no token ids")
-    return ParsedBody(model="", prompts=(token_bytes(list(request.tokenized.input_ids), "input_ids"),))
+    prompt = token_bytes(list(request.tokenized.input_ids), "input_ids")
+    return ParsedBody(model="", prompts=(prompt,), has_token_ids=True)

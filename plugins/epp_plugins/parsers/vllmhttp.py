@@ -34,6 +34,7 @@ class VllmhttpParser:
             max_output_tokens=read_tokens_wanted(read_object(document, "sampling_params"), "max_tokens"),
             cache_salt=read_text(document, "cache_salt"),
             prompts=(fold_media(token_bytes(ids, "token_ids"), _media_places(document)),),
+            has_token_ids=not document.get("features"),
             is_rewritable=bool(model),
         )
 

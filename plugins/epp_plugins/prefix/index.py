@@ -115,7 +115,7 @@ class PrefixIndex(Generic[E]):
         if self._by_slot.get(claim.shelf.slot) is not claim.shelf:
             return
         bit = 1 << claim.shelf.slot
-        run: Run | None = claim.run()
+        run: Run | None = self._claimed(claim)
         while run is not None:
             run.unconfirmed &= ~bit
             run = run.parent
@@ -125,7 +125,7 @@ class PrefixIndex(Generic[E]):
         slot = claim.shelf.slot
         if self._by_slot.get(slot) is not claim.shelf:
             return
-        run = claim.run()
+        run = self._claimed(claim)
         while run.parent is not None:
             is_confirmed = run.blocks_of(slot) and not run.unconfirmed >> slot & 1
             if is_confirmed or run.goes_on_for(slot):
@@ -146,6 +146,15 @@ class PrefixIndex(Generic[E]):
         if shelf is not None:
             self._alive &= ~(1 << shelf.slot)
             self._leaving.append(shelf)
+
+    def _claimed(self, claim: Claim) -> Run:
+        """Return the run that has the last block of a claim.
+
+        It ends there: when that was lost meanwhile, the endpoint may have got it again together with what is after it.
+        """
+        run = claim.run()
+        within = claim.depth - run.start
+        return self._split(run, within) if within < run.blocks_of(claim.shelf.slot) else run
 
     def _step(self, run: Run, chain: Sequence[int], depth: int, shelf: Shelf) -> Run:
         """Go one run further along a chain, and let the endpoint have as much of it as the chain has."""

@@ -127,7 +127,7 @@ async def test_rejection_of_a_producer_reaches_the_client_as_it_is() -> None:
 
     context = make_context()
     guard = Guard("refuses", metrics=Metrics(context.metrics.registry), log=context.log)
-    director = director_of([make_endpoint()], producers=[GuardedProducer(guard, Refuses(), deadline_s=1)])
+    director = director_of([make_endpoint()], producers=[GuardedProducer(guard, Refuses())])
     with pytest.raises(Rejection) as caught:
         await director.route(arrived())
     assert (caught.value.refusal.status, caught.value.message) == (429, "not now")
@@ -148,7 +148,7 @@ async def test_endpoint_that_leaves_while_a_producer_waits_is_not_picked() -> No
 
     context = make_context()
     guard = Guard("waits", metrics=Metrics(context.metrics.registry), log=context.log)
-    director = director_of(lambda: pool, producers=[GuardedProducer(guard, Waits(), deadline_s=10)])
+    director = director_of(lambda: pool, producers=[GuardedProducer(guard, Waits())])
     assert (await director.route(arrived())).decision.primary.name == "stays"
 
 

@@ -1,16 +1,14 @@
-"""What engines say about their caches: messages, and the index that they make."""
+"""What engines say about their caches: the messages."""
 
 import contextlib
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from epp_plugins.kvevents.events import Cleared, Removed, Stored, read_batch
-from epp_plugins.kvevents.exact import ExactIndex, token_chain
 
 STORED = {
     "type": "BlockStored",
@@ -86,103 +84,3 @@ def test_message_that_is_no_batch_is_refused(payload: bytes) -> None:
 def test_any_bytes_are_read_or_refused(payload: bytes) -> None:
     with contextlib.suppress(ValueError):
         assert all(isinstance(event, (Stored, Removed, Cleared)) for event in read_batch(payload))
-
-
-def stored(tokens: list[int], *, hashes: list[int], parent: int | None = None, **more: Any) -> Stored:
-    return Stored(hashes=hashes, parent=parent, tokens=tokens, block_tokens=2, **more)
-
-
-def test_tokens_of_a_request_match_what_an_engine_has_stored() -> None:
-    index: ExactIndex[str] = ExactIndex()
-    index.apply("a", stored([1, 2, 3, 4], hashes=[11, 12]))
-    index.apply("a", stored([5, 6], hashes=[13], parent=12))
-    index.apply("b", stored([1, 2], hashes=[77]))
-    assert index.match(token_chain([1, 2, 3, 4, 5, 6, 7], block_tokens=2)) == {"a": 3, "b": 1}
-    assert index.match(token_chain([1, 2, 9, 9, 5, 6], block_tokens=2)) == {"a": 1, "b": 1}
-    assert index.match(token_chain([9], block_tokens=2)) == {}
-
-
-def test_block_that_is_removed_ends_the_match_before_it() -> None:
-    index: ExactIndex[str] = ExactIndex()
-    index.apply("a", stored([1, 2, 3, 4, 5, 6], hashes=[11, 12, 13]))
-    index.apply("a", Removed([12, 99]))
-    assert index.match(token_chain([1, 2, 3, 4, 5, 6], block_tokens=2)) == {"a": 1}
-    index.apply("a", Cleared())
-    assert index.match(token_chain([1, 2], block_tokens=2)) == {}
-    assert len(index) == 0
-
-
-def test_block_on_two_devices_is_there_until_both_have_let_it_go() -> None:
-    index: ExactIndex[str] = ExactIndex()
-    for _ in range(2):
-        index.apply("a", stored([1, 2], hashes=[11]))
-    chain = token_chain([1, 2], block_tokens=2)
-    index.apply("a", Removed([11]))
-    assert index.match(chain) == {"a": 1}
-    index.apply("a", Removed([11]))
-    assert index.match(chain) == {}
-
-
-def test_blocks_after_one_that_is_not_known_are_passed_over() -> None:
-    index: ExactIndex[str] = ExactIndex()
-    index.apply("a", stored([3, 4], hashes=[12], parent=11))
-    assert len(index) == 0
-
-
-def test_adapter_and_salt_separate_prompts() -> None:
-    index: ExactIndex[str] = ExactIndex()
-    index.apply("a", stored([1, 2, 3, 4], hashes=[11, 12], adapter="lora", extra=[["lora", "s"], ["lora"]]))
-    assert index.match(token_chain([1, 2, 3, 4], block_tokens=2)) == {}
-    assert index.match(token_chain([1, 2, 3, 4], block_tokens=2, adapter="lora")) == {}
-    assert index.match(token_chain([1, 2, 3, 4], block_tokens=2, adapter="lora", salt="s")) == {"a": 2}
-
-
-class ExactAgainstOracle(RuleBasedStateMachine):
-    """The oracle: for each engine the token paths that it has, each counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.index: ExactIndex[str] = ExactIndex()
-        self.has: dict[str, set[tuple[int, ...]]] = {"a": set(), "b": set()}
-
-    @rule(engine=st.sampled_from("ab"), path=st.lists(st.integers(0, 1), min_size=1, max_size=5))
-    def store(self, engine: str, path: list[int]) -> None:
-        """Store what is missing of a path, as engines do: a stretch at a time, after a block that is there."""
-        there = 0
-        while there < len(path) and tuple(path[: there + 1]) in self.has[engine]:
-            there += 1
-        if there == len(path) or any(tuple(path[: i + 1]) in self.has[engine] for i in range(there, len(path))):
-            return
-        paths = [tuple(path[: i + 1]) for i in range(there, len(path))]
-        parent = hash(tuple(path[:there])) if there else None
-        tokens = [token for one in path[there:] for token in (one, one)]
-        event = Stored(hashes=[hash(one) for one in paths], parent=parent, tokens=tokens, block_tokens=2)
-        self.index.apply(engine, event)
-        self.has[engine].update(paths)
-
-    @rule(engine=st.sampled_from("ab"), data=st.data())
-    def remove(self, engine: str, data: st.DataObject) -> None:
-        if self.has[engine]:
-            path = data.draw(st.sampled_from(sorted(self.has[engine])))
-            self.index.apply(engine, Removed([hash(path)]))
-            self.has[engine].remove(path)
-
-    @rule(engine=st.sampled_from("ab"))
-    def clear(self, engine: str) -> None:
-        self.index.apply(engine, Cleared())
-        self.has[engine].clear()
-
-    @rule(path=st.lists(st.integers(0, 1), max_size=6))
-    def match(self, path: list[int]) -> None:
-        chain = token_chain([token for one in path for token in (one, one)], block_tokens=2)
-        expected = {}
-        for engine, has in self.has.items():
-            depth = next((i for i in range(len(path)) if tuple(path[: i + 1]) not in has), len(path))
-            if depth:
-                expected[engine] = depth
-        assert self.index.match(chain) == expected
-        assert len(self.index) == sum(map(len, self.has.values()))
-
-
-TestExactAgainstOracle = ExactAgainstOracle.TestCase
-TestExactAgainstOracle.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

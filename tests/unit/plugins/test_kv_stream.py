@@ -38,8 +38,17 @@ def test_what_was_before_is_asked_for_where_the_engine_sends_it_again() -> None:
     assert feed(stream, 2) == [Step(ask_from=0)]
     assert trust_in(stream) is Trust.PART
     assert feed(stream, 0, 1, is_again=True) == [Step(apply=[payload(0)]), Step(apply=[payload(1), payload(2)])]
-    assert stream.replay_ended() == Step()
+    assert stream.replay_ended(is_whole=True) == Step()
     assert trust_in(stream) is Trust.ALL
+
+
+def test_engine_that_has_said_nothing_yet_is_heard_from_the_first_message_on() -> None:
+    stream = Stream(can_replay=True)
+    stream.replay_ended(is_whole=False)
+    assert trust_in(stream) is Trust.NOTHING
+    stream.replay_ended(is_whole=True)
+    assert trust_in(stream) is Trust.ALL
+    assert feed(stream, 0) == [Step(apply=[payload(0)])]
 
 
 def test_gap_is_asked_for_once_and_closed() -> None:
@@ -59,7 +68,7 @@ def test_gap_that_cannot_be_closed_begins_anew() -> None:
 def test_engine_that_no_longer_keeps_what_is_missing_begins_anew() -> None:
     stream = Stream(can_replay=True)
     feed(stream, 0, 5, 3)
-    assert stream.replay_ended() == Step(apply=[payload(3)], forget=True, ask_from=4)
+    assert stream.replay_ended(is_whole=True) == Step(apply=[payload(3)], forget=True, ask_from=4)
     assert feed(stream, 4) == [Step(apply=[payload(4), payload(5)])]
     assert trust_in(stream) is Trust.PART
 
@@ -107,7 +116,7 @@ def test_what_is_applied_is_in_order_and_whole_since_the_last_time_it_was_forgot
     stream = Stream(can_replay=can_replay)
     applied: list[int] = []
     for number in numbers:
-        step = stream.replay_ended() if number is None else stream.received(number, payload(number))
+        step = stream.replay_ended(is_whole=True) if number is None else stream.received(number, payload(number))
         if step.forget:
             applied = []
         applied += [int(one) for one in step.apply]

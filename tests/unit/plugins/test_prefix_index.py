@@ -200,6 +200,17 @@ def test_endpoint_that_comes_back_has_nothing() -> None:
     assert index.match([5]) == {"a": 1}
 
 
+def test_withdrawal_leaves_what_was_claimed_beyond_it_after_it_was_evicted() -> None:
+    index = index_of(2)
+    index.insert("a", [1, 2])
+    first = index.insert("b", [1])
+    assert first is not None
+    index.insert("b", [10, 11])
+    index.insert("b", [1, 2])
+    index.withdraw(first)
+    assert index.match([1, 2]) == {"a": 2, "b": 2}
+
+
 def test_claim_of_an_endpoint_that_has_left_says_nothing_of_the_next_one() -> None:
     index = index_of()
     claim = index.insert("a", [1, 2])

@@ -1,0 +1,62 @@
+"""A request's prompts as tokens, on their way to an endpoint."""
+
+from collections.abc import Callable, Sequence
+
+from epp.plugin import Endpoint, InferenceRequest, TokenizedPrompt
+from epp_plugins.kvevents.exact import Claim, ExactIndex, token_chain
+
+
+class TokenizedRequest:
+    """A request's prompts as tokens, and the blocks that are claimed for it."""
+
+    __slots__ = ("_adapter", "_chains", "_prompts", "_salt", "claims", "endpoint")
+
+    def __init__(self, request: InferenceRequest, prompts: Sequence[TokenizedPrompt], *, adapter: str) -> None:
+        self._prompts = prompts
+        self._adapter = adapter
+        self._salt = request.cache_salt
+        self._chains: dict[int, list[list[int]]] = {}
+        self.endpoint: Endpoint | None = None
+        self.claims: list[Claim] = []
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all prompts."""
+        return sum(len(prompt.token_ids) for prompt in self._prompts)
+
+    @property
+    def has_media(self) -> bool:
+        """Tell whether only their beginnings are known."""
+        return any(prompt.media_from is not None for prompt in self._prompts)
+
+    def chains(self, block_tokens: int) -> list[list[int]]:
+        """Return the chain of each prompt, up to its first media."""
+        chains = self._chains.get(block_tokens)
+        if chains is None:
+            chains = [
+                token_chain(
+                    prompt.token_ids[: prompt.media_from],
+                    block_tokens=block_tokens,
+                    adapter=self._adapter,
+                    salt=self._salt,
+                )
+                for prompt in self._prompts
+            ]
+            self._chains[block_tokens] = chains
+        return chains
+
+    def matched(self, index: ExactIndex[Endpoint]) -> dict[Endpoint, int]:
+        """Return matched tokens by endpoint. An engine always computes the last token of a prompt, so never all."""
+        matched: dict[Endpoint, int] = {}
+        for i, prompt in enumerate(self._prompts):
+            found = index.match(self._findable(i, len(prompt.token_ids)))
+            for endpoint, tokens in found.items():
+                matched[endpoint] = matched.get(endpoint, 0) + tokens
+        return matched
+
+    def _findable(self, i: int, tokens: int) -> Callable[[int], Sequence[int]]:
+        return lambda block_tokens: self.chains(block_tokens)[i][: max(0, tokens - 1) // block_tokens]
+
+    def forget(self) -> None:
+        """Let go of what is large: answers can take minutes."""
+        self._prompts, self._chains = (), {}

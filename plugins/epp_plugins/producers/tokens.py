@@ -1,0 +1,230 @@
+"""``token-producer``: has prompts tokenised by an engine, as it would for itself."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import aiohttp
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from epp.plugin import (
+    Attribute,
+    ConfigurationError,
+    Endpoint,
+    InferenceRequest,
+    PluginContext,
+    PluginParams,
+    Problem,
+    PromptTokens,
+    TokenizedPrompt,
+    parse_duration,
+)
+from epp.plugin.request import BYTES_PER_TOKEN
+
+APIS = ("chat/completions", "completions", "messages", "responses")
+"""Those that vLLM renders, at their own path with ``/render`` behind it; the longer of two that end alike first."""
+GRACE_S = 0.1
+"""For noticing that there is no answer in time."""
+FAILURES = 3
+"""In a row, after which nobody is asked for a while."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+OK = 200
+ITS_OWN_FAULT = frozenset({400, 413, 422})
+"""Answers that blame the request: the engine would refuse it too."""
+SCALE_OUT = "start vLLM with --enable-scale-out, or name a `vllm launch render` server in vllm.url"
+
+
+class Vllm(PluginParams):
+    """Who tokenises. Names of the Go pickers."""
+
+    url: str | None = None
+    """A server of its own, such as ``http://localhost:8000``; an endpoint of the pool when left out."""
+    timeout: str = "400ms"
+    """Then the request goes on without tokens; the Go pickers wait for 5s."""
+    mm_timeout: str | None = None
+    """The same for requests with images; accepted for files of the Go pickers, and not told apart."""
+    model_name: str | None = None
+    """The model to ask for in place of the request's: a server of its own may not know the adapters."""
+
+
+class Params(PluginParams):
+    """Names of the Go pickers."""
+
+    vllm: Vllm = msgspec.field(default_factory=Vllm)
+    model_name: str | None = None
+    """The same as in ``vllm``."""
+    estimate: dict[str, Any] | None = None
+    """Given: nobody is asked, and there are no tokens. Sizes of prompts are always estimated from their bytes."""
+
+
+class _Place(msgspec.Struct):
+    offset: int
+
+
+class _Features(msgspec.Struct):
+    mm_placeholders: dict[str, list[_Place]] = msgspec.field(default_factory=dict)
+
+
+class _Rendered(msgspec.Struct):
+    """What vLLM 0.32 answers, as far as it matters here (`GenerateRequest`)."""
+
+    token_ids: list[int]
+    features: _Features | None = None
+
+
+_ANSWER: msgspec.json.Decoder[_Rendered | list[_Rendered]] = msgspec.json.Decoder(_Rendered | list[_Rendered])
+
+
+class TokenProducer:
+    """Attaches `PromptTokens`: what vLLM's render endpoint says, or the ids that the request already has."""
+
+    produces: ClassVar[Sequence[type[Attribute]]] = (PromptTokens,)
+
+    def __init__(self, params: Params, context: PluginContext) -> None:
+        """Raise `ConfigurationError` for a timeout that is none, or a URL that cannot be one."""
+        self._params = params
+        self._model = params.vllm.model_name or params.model_name
+        self._timeout_s = _timeout_s(params.vllm)
+        self.deadline_s = self._timeout_s + GRACE_S
+        self._url = _base_url(params.vllm.url)
+        self._random = context.random
+        self._http: aiohttp.ClientSession | None = None
+        self._pause = _Pause(context)
+
+    def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Any:  # noqa: ANN401 - as needed
+        """Attach the tokens at once where the request has them; else return what asks for them."""
+        if request.has_token_ids:
+            request.attach(PromptTokens(prompts=[TokenizedPrompt(_ids(prompt)) for prompt in request.prompts]))
+            return None
+        api = _api_of(request)
+        if api is None or self._http is None or self._params.estimate is not None or self._pause.is_on:
+            return None
+        return self._ask(request, f"{self._url or _some_url(candidates, self._random)}/v1/{api}/render", self._http)
+
+    async def run_in_background(self) -> None:
+        """Keep connections open."""
+        async with self._connections():
+            await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[None]:
+        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+        connections = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connections, timeout=timeout) as http:
+            self._http = http
+            try:
+                yield
+            finally:
+                self._http = None
+
+    async def _ask(self, request: InferenceRequest, url: str, http: aiohttp.ClientSession) -> None:
+        try:
+            answer = await _rendered(http, url, self._body(request), headers=self._headers(request))
+        except (aiohttp.ClientError, msgspec.MsgspecError, TimeoutError) as error:
+            self._pause.failed(url, str(error) or type(error).__name__)
+            return
+        self._pause.succeeded()
+        if answer is not None:
+            prompts = answer if isinstance(answer, list) else [answer]
+            request.attach(PromptTokens(prompts=[TokenizedPrompt(one.token_ids, _media_from(one)) for one in prompts]))
+
+    def _body(self, request: InferenceRequest) -> bytes:
+        if self._model is None:
+            return request.body
+        document = msgspec.json.decode(request.body, type=dict[str, msgspec.Raw])
+        return msgspec.json.encode(document | {"model": self._model})
+
+    def _headers(self, request: InferenceRequest) -> Mapping[str, str]:
+        """Return what goes along: an engine of the pool may want the client's key, a server of its own shall not."""
+        headers = {"content-type": "application/json"}
+        if self._url is None and "authorization" in request.head:
+            headers["authorization"] = request.head["authorization"]
+        return headers
+
+
+class _Pause:
+    """After some failures in a row, and longer after each further one, nobody is asked: requests must not wait."""
+
+    def __init__(self, context: PluginContext) -> None:
+        self._clock = context.clock
+        self._log: FilteringBoundLogger = context.log
+        self._failures = 0
+        self._until_s = 0.0
+        failed = context.metrics.counter("epp_tokenize_failures_total", "Requests whose tokens could not be had.")
+        self._count = failed.inc
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether nobody should be asked now."""
+        return self._failures >= FAILURES and self._clock() < self._until_s
+
+    def failed(self, url: str, problem: str) -> None:
+        """Take note that there was no answer that could be used."""
+        self._count()
+        self._failures += 1
+        if self._failures >= FAILURES and not self.is_on:
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - FAILURES))
+            self._until_s = self._clock() + pause_s
+            self._log.warning("no_tokens", url=url, problem=problem, pause_s=pause_s)
+
+    def succeeded(self) -> None:
+        """Take note of an answer."""
+        self._failures = 0
+
+
+async def _rendered(
+    http: aiohttp.ClientSession, url: str, body: bytes, *, headers: Mapping[str, str]
+) -> _Rendered | list[_Rendered] | None:
+    """Return what the engine makes of a body, ``None`` for one that it refuses.
+
+    Raises `aiohttp.ClientError`, `msgspec.MsgspecError` or `TimeoutError` when it cannot be asked.
+    """
+    async with http.post(url, data=body, headers=headers) as response:
+        text = await response.read()
+        if response.status in ITS_OWN_FAULT:
+            return None
+        if response.status != OK:
+            hint = f"; {SCALE_OUT}" if response.status in {403, 404} else ""
+            raise aiohttp.ClientPayloadError(f"status {response.status}{hint}")
+        return _ANSWER.decode(text)
+
+
+def _api_of(request: InferenceRequest) -> str | None:
+    """Return which of the APIs a request is for; ``None``: it cannot be rendered."""
+    path = request.head.get(":path", "").partition("?")[0]
+    return next((api for api in APIS if path.endswith(api)), None) if request.body else None
+
+
+def _some_url(candidates: Sequence[Endpoint], rng: random.Random) -> str:
+    """Return the endpoint that has the least to do; of several, any."""
+    least = min((endpoint.load.waiting or 0) + (endpoint.load.running or 0) for endpoint in candidates)
+    idle = [one for one in candidates if (one.load.waiting or 0) + (one.load.running or 0) == least]
+    return f"http://{rng.choice(idle).host_port}"
+
+
+def _ids(prompt: bytes) -> Sequence[int]:
+    return memoryview(prompt[: len(prompt) // BYTES_PER_TOKEN * BYTES_PER_TOKEN]).cast("I")
+
+
+def _media_from(rendered: _Rendered) -> int | None:
+    places = rendered.features.mm_placeholders.values() if rendered.features else ()
+    return min((place.offset for many in places for place in many), default=None)
+
+
+def _timeout_s(vllm: Vllm) -> float:
+    try:
+        timeout_s = parse_duration(vllm.timeout)
+    except ValueError as error:
+        raise ConfigurationError([Problem("parameters.vllm.timeout", str(error))]) from error
+    if not timeout_s:
+        raise ConfigurationError([Problem("parameters.vllm.timeout", "must be more than 0")])
+    return timeout_s
+
+
+def _base_url(url: str | None) -> str | None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ConfigurationError([Problem("parameters.vllm.url", f"`{url}` must begin with http:// or https://")])
+    return url.rstrip("/") if url else None
