@@ -79,9 +79,9 @@ class Run:
 
     def _error_of_belief(self, endpoint: str) -> float:
         usages = {request: usage for request, usage in self.usages.items() if self.endpoints[request] == endpoint}
-        tokens = sum(usage["prompt_tokens"] for usage in usages.values())
-        believed = sum(self.believed[request] * usage["prompt_tokens"] for request, usage in usages.items())
-        return float(believed - sum(map(cached_tokens, usages.values()))) / tokens
+        tokens = sum(int(usage["prompt_tokens"]) for usage in usages.values())
+        believed: float = sum(self.believed[request] * usage["prompt_tokens"] for request, usage in usages.items())
+        return (believed - sum(map(cached_tokens, usages.values()))) / tokens
 
     @property
     def agreement(self) -> float:

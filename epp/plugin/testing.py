@@ -29,18 +29,27 @@ def make_endpoint(  # noqa: PLR0913 - a builder with a default for each
     return Endpoint(spec, load=load, ready=ready)
 
 
-def make_request(
+def make_request(  # noqa: PLR0913 - a builder with a default for each
     *,
     model: str = "tiny",
     prompts: Sequence[bytes] = (b"Hello",),
     head: Mapping[str, str] | None = None,
+    body: bytes = b"",
     request_id: str = "request-1",
     cache_salt: str = "",
     prompt_cache_key: str = "",
+    has_token_ids: bool = False,
 ) -> InferenceRequest:
-    """Return a parsed request."""
-    parsed = ParsedBody(model=model, prompts=prompts, cache_salt=cache_salt, prompt_cache_key=prompt_cache_key)
-    return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=len(b"".join(prompts)))
+    """Return a parsed request; ``body`` is only needed by plugins that read it."""
+    parsed = ParsedBody(
+        model=model,
+        prompts=prompts,
+        cache_salt=cache_salt,
+        prompt_cache_key=prompt_cache_key,
+        has_token_ids=has_token_ids,
+    )
+    size = len(body) or len(b"".join(prompts))
+    return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=size, body=body)
 
 
 def make_context(name: str = "plugin", *, seed: int = 0, clock: Callable[[], float] = lambda: 0.0) -> PluginContext:

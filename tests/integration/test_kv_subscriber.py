@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import msgspec
-import zmq
 import zmq.asyncio
 
 from epp.demo.parts import HOST
@@ -14,7 +12,8 @@ from epp.demo.process import free_ports
 from epp.plugin.testing import make_context
 from epp_plugins.kvevents.events import Event, Removed
 from epp_plugins.kvevents.stream import Trust
-from epp_plugins.kvevents.subscriber import END_OF_REPLAY, Subscriber
+from epp_plugins.kvevents.subscriber import Subscriber
+from tests.fakes.kv_publisher import Publisher
 
 
 @dataclass
@@ -35,56 +34,12 @@ class Heard:
                 await asyncio.sleep(0.01)
 
 
-class Publisher:
-    """Publishes removals of one block each, the number of the message, and sends them again to who asks."""
-
-    def __init__(self, sockets: zmq.asyncio.Context, port: int, replay_port: int) -> None:
-        self._sockets, self._address = sockets, f"tcp://{HOST}:{port}"
-        self._pub = sockets.socket(zmq.PUB)
-        self._pub.bind(self._address)
-        self._router = sockets.socket(zmq.ROUTER)
-        self._router.bind(f"tcp://{HOST}:{replay_port}")
-        self.kept: dict[int, bytes] = {}
-
-    def keep(self, number: int) -> bytes:
-        """Make a message, and keep it to be asked for."""
-        event = {"type": "BlockRemoved", "block_hashes": [number], "medium": None}
-        self.kept[number] = msgspec.msgpack.encode([0.0, [event]])
-        return self.kept[number]
-
-    async def publish(self, number: int) -> None:
-        await self._pub.send_multipart([b"kv@pod@m", number.to_bytes(8, "big"), self.keep(number)])
-
-    async def publish_raw(self, *parts: bytes) -> None:
-        await self._pub.send_multipart(parts)
-
-    async def answer(self) -> None:
-        """Answer whoever asks for messages."""
-        while True:
-            client, _, start = await self._router.recv_multipart()
-            for number, payload in sorted(self.kept.items()):
-                if number >= int.from_bytes(start, "big"):
-                    await self._router.send_multipart([client, b"", b"kv@pod@m", number.to_bytes(8, "big"), payload])
-            await self._router.send_multipart([client, b"", b"", END_OF_REPLAY, b""])
-
-    def begin_again(self) -> None:
-        """Be another process at the same address: connections break, and nothing of before is kept."""
-        self._pub.close(0)
-        self.kept.clear()
-        self._pub = self._sockets.socket(zmq.PUB)
-        self._pub.bind(self._address)
-
-    def close(self) -> None:
-        self._pub.close(0)
-        self._router.close(0)
-
-
 @asynccontextmanager
 async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subscriber]]:
     port, replay_port = free_ports(HOST, [0, 0])
     heard = Heard()
     with zmq.asyncio.Context() as sockets:
-        publisher = Publisher(sockets, port, replay_port)
+        publisher = Publisher(sockets, address=f"tcp://{HOST}:{port}", replay_address=f"tcp://{HOST}:{replay_port}")
         publisher.keep(0)
         subscriber = Subscriber(
             sockets,

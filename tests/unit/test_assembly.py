@@ -6,9 +6,10 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from epp.assembly import Assembly
-from epp.plugin import ConfigurationError, Endpoint, InferenceRequest, PrefixMatches
+from epp.plugin import Attribute, ConfigurationError, Endpoint, InferenceRequest, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request
 from epp.registry import Registry
+from tests.fakes import virtual_time
 from tests.fakes.picker import assembly_of
 
 HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
@@ -27,7 +28,39 @@ class FailsToStart:
         raise RuntimeError("no licence")
 
 
+class First(Attribute):
+    pass
+
+
+class Second(Attribute):
+    pass
+
+
+class MakesFirst:
+    produces = (First,)
+    consumes: Sequence[type[Attribute]] = ()
+
+    def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+        request.attach(First())
+
+
+class MakesSecondOfFirst:
+    produces = (Second,)
+    consumes = (First,)
+
+    def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+        if request.attribute(First) is not None:
+            request.attach(Second())
+
+
+class MakesFirstOfSecond(MakesFirst):
+    consumes = (Second,)
+
+
 TEST_TYPES = {
+    "makes-first": "MakesFirst",
+    "makes-second-of-first": "MakesSecondOfFirst",
+    "makes-first-of-second": "MakesFirstOfSecond",
     "needs-the-impossible": "NeedsTheImpossible",
     "fails-to-start": "FailsToStart",
     "not-there": "NotThere",
@@ -283,3 +316,17 @@ def test_configured_data_source_is_used(sources: str) -> None:
 
 def test_data_source_is_added_where_there_is_none() -> None:
     assert build(HEAD).source.interval_s is None
+
+
+def test_producer_runs_after_those_whose_attributes_it_consumes() -> None:
+    producers = build(HEAD + "plugins: [{type: makes-second-of-first}, {type: makes-first}]\n").producers
+    request = make_request()
+    for producer in producers:
+        virtual_time.run(producer.produce(request, [make_endpoint()]))
+    assert request.attribute(Second) is not None
+
+
+def test_producers_that_wait_for_each_other_are_named() -> None:
+    (problem,) = problems_of(HEAD + "plugins: [{type: makes-second-of-first}, {type: makes-first-of-second}]\n")
+    assert problem.startswith("plugins: these producers wait for each other: ")
+    assert {"makes-second-of-first", "makes-first-of-second"} <= set(problem.split(": ")[2].split(" -> "))

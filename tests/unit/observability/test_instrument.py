@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import pytest
 
 from epp.observability import Guard, Metrics
-from epp.observability.lifecycle_guards import GuardedDiscovery, GuardedObserver, GuardedParser, GuardedProducer
+from epp.observability.lifecycle_guards import (
+    GuardedDiscovery,
+    GuardedObserver,
+    GuardedParser,
+    GuardedProducer,
+    GuardedWorker,
+)
 from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.plugin import (
     NOT_PARSED,
@@ -174,6 +180,44 @@ def test_producer_that_fails_or_hangs_is_left_out(does: Callable[[], Awaitable[N
     one, metrics = guard()
     virtual_time.run(GuardedProducer(one, Anything(does)).produce(REQUEST, [A]))  # type: ignore[arg-type]
     assert failures(metrics, "produce") == 1.0
+
+
+class Patient:
+    """A producer that says how long it may take."""
+
+    deadline_s = 3.0
+
+    def __init__(self) -> None:
+        self.has_ended = False
+
+    async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+        await asyncio.sleep(2.9)
+        self.has_ended = True
+
+
+def test_producer_may_have_a_deadline_of_its_own() -> None:
+    one, _ = guard()
+    patient = Patient()
+    virtual_time.run(GuardedProducer(one, patient).produce(REQUEST, [A]))
+    assert patient.has_ended
+
+
+class FailsOnce:
+    def __init__(self) -> None:
+        self.runs = 0
+
+    async def run_in_background(self) -> None:
+        self.runs += 1
+        if self.runs == 1:
+            raise OSError("no sockets left")
+
+
+def test_background_worker_that_fails_is_run_again() -> None:
+    one, metrics = guard()
+    worker = FailsOnce()
+    virtual_time.run(GuardedWorker(one, worker).run())
+    assert worker.runs == 2
+    assert failures(metrics, "run_in_background") == 1.0
 
 
 class Discovers:
