@@ -18,6 +18,7 @@ with `PluginContext` receives the clock, the random numbers and the logger. Both
 `epp.plugin.scheduling` has the protocols of the scheduling cycle (filter, scorer, picker, profile handler),
 `epp.plugin.lifecycle` those around it (parser, producer, observers, discovery), `epp.plugin.sources` those that know an
 endpoint's load (data source, extractor), `epp.plugin.attributes` the typed values that producers attach to a request.
+A plugin with a method ``run_in_background`` works beside the requests too: there it opens and closes its connections.
 `epp.plugin.testing` builds endpoints and requests for an author's tests.
 
 The names of these methods belong to the picker: a class that has all methods of a protocol is that kind of plugin,
