@@ -97,8 +97,9 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Serve while the context is open.
 
-        In: metrics, health (not ready), the pool, its first scrape, the ext_proc port, and readiness last. Out:
-        readiness first, then the streams in flight get their time, then everything else in reverse.
+        In: metrics, health (not ready), the pool, its first scrape beside the plugins' background work, the ext_proc
+        port, and readiness last. Out: readiness first, then the streams in flight get their time, then everything else
+        in reverse.
         """
         host, settings = self._settings.bind_address, self._settings
         admin = Admin(self._metrics.registry, lambda: self._is_ready).application()

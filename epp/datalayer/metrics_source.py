@@ -11,7 +11,7 @@ import aiohttp
 from msgspec import Meta
 
 from epp.observability.source_guards import MIN_INTERVAL_S
-from epp.plugin import ConfigurationError, Endpoint, Fetch, FetchError, PluginParams, Problem, Sign, parse_duration
+from epp.plugin import ConfigurationError, Endpoint, Fetch, FetchError, PluginParams, Problem, Sign, read_duration
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """A real page has 50 KB; this bounds what a broken endpoint can make us hold."""
@@ -51,7 +51,11 @@ class MetricsDataSource:
 
     def __init__(self, params: Params) -> None:
         self._params = params
-        self.interval_s = _interval_s(params.interval)
+        self.interval_s = (
+            None
+            if params.interval is None
+            else read_duration(params.interval, "parameters.interval", at_least_s=MIN_INTERVAL_S)
+        )
         self._tls = _client_tls(params) if params.scheme == "https" else None
         self._token_path = Path(params.token_path) if params.token_path else None
         if self._token_path is not None:
@@ -127,18 +131,6 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(page) > MAX_PAGE_BYTES:
             raise FetchError("too_large", f"page over {MAX_PAGE_BYTES} bytes")
     return bytes(page)
-
-
-def _interval_s(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        interval_s = parse_duration(text)
-    except ValueError as error:
-        raise ConfigurationError([Problem("parameters.interval", str(error))]) from error
-    if interval_s < MIN_INTERVAL_S:
-        raise ConfigurationError([Problem("parameters.interval", f"must be {MIN_INTERVAL_S * 1000:.0f}ms or more")])
-    return interval_s
 
 
 def _client_tls(params: Params) -> ssl.SSLContext:

@@ -37,9 +37,10 @@ class GuardedProducer:
     """A producer that attaches nothing when it fails or takes longer than its deadline."""
 
     def __init__(self, guard: Guard, one: Producer) -> None:
+        """Raise `ConfigurationError` for a deadline that makes no sense."""
         self._guard = guard
         self._produce = one.produce
-        self._deadline_s: float = getattr(one, "deadline_s", PRODUCER_DEADLINE_S)
+        self._deadline_s = _deadline_s(guard.plugin, getattr(one, "deadline_s", PRODUCER_DEADLINE_S))
 
     async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Let the plugin attach its attributes; its `Rejection` passes."""
@@ -178,6 +179,12 @@ class GuardedDiscovery:
             self._guard.report("watch", failure)
             return False
         return True
+
+
+def _deadline_s(plugin: str, value: object) -> float:
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise ConfigurationError([f"producer `{plugin}`: deadline_s must be seconds above 0, not {value!r}"])
+    return value
 
 
 def _headers(

@@ -19,6 +19,7 @@ with `PluginContext` receives the clock, the random numbers and the logger. Both
 `epp.plugin.lifecycle` those around it (parser, producer, observers, discovery), `epp.plugin.sources` those that know an
 endpoint's load (data source, extractor), `epp.plugin.attributes` the typed values that producers attach to a request.
 A plugin with a method ``run_in_background`` works beside the requests too: there it opens and closes its connections.
+What a plugin reads of others' attributes it names in ``consumes``, what it attaches in ``produces``.
 `epp.plugin.testing` builds endpoints and requests for an author's tests.
 
 The names of these methods belong to the picker: a class that has all methods of a protocol is that kind of plugin,
@@ -45,7 +46,7 @@ from epp.plugin.lifecycle import (
     ScrapedObserver,
 )
 from epp.plugin.metrics import PluginMetrics
-from epp.plugin.params import PluginParams, parse_duration
+from epp.plugin.params import PluginParams, parse_duration, read_duration
 from epp.plugin.request import NOT_PARSED, InferenceRequest, ParsedBody
 from epp.plugin.response import Response, Usage
 from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
@@ -99,4 +100,5 @@ __all__ = [
     "TokenizedPrompt",
     "Usage",
     "parse_duration",
+    "read_duration",
 ]

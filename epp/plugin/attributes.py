@@ -1,4 +1,4 @@
-"""Typed values that producers attach to a request, for scorers and filters to read.
+"""Typed values that producers attach to a request, for scorers, filters and other producers to read.
 
 A plugin that reads one declares it in a class attribute ``consumes``, such as ``(PrefixMatches,)``; a producer declares
 ``produces``. Each kind of attribute has at most one producer. When the configuration has none for what a plugin
@@ -53,6 +53,7 @@ class PromptTokens(Attribute):
     default_producer: ClassVar[str | None] = "token-producer"
 
     prompts: Sequence[TokenizedPrompt]
+    """One for each of the request's prompts, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

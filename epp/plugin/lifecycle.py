@@ -31,16 +31,14 @@ class Producer(Protocol):
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Awaitable[None] | None:
         """Attach attributes to the request; an awaitable is awaited until the deadline, then left out.
 
+        The deadline is 0.4 s, or what an attribute ``deadline_s`` of the producer says, in seconds.
         May refuse the request with a `Rejection`.
         """
         ...
 
 
 class BackgroundWorker(Protocol):
-    """Works beside the requests: follows streams, keeps connections open.
-
-    A producer that is also one has a ``deadline_s`` of its own where the usual 0.4 s are too short for what it asks.
-    """
+    """Works beside the requests: follows streams, keeps connections open."""
 
     async def run_in_background(self) -> None:
         """Work until cancelled, or until there is nothing more to do. When it raises it is run again a little later."""

@@ -42,9 +42,10 @@ class InferenceRequest:
 
     ``head`` has lower-case header names. ``model`` is what the endpoint will be asked for, ``client_model`` what the
     client asked for: they differ when the model is rewritten. ``objective`` and ``fairness_id`` are what its headers
-    say, empty when they say nothing. ``body`` is what the endpoint will get, empty when not all of it is known. The
-    models and ``prompts`` are empty for a request without a body, or one whose path no parser claims; once a request is
-    routed, ``body`` and ``prompts`` are gone. ``prompt_tokens`` is an estimate.
+    say, empty when they say nothing. ``body`` is what the endpoint will get, compressed or not as it came, and empty
+    when not all of it is known; ``body_bytes`` is the size of what the client sent. The models and ``prompts`` are
+    empty for a request without a body, or one whose path no parser claims. Once a request is routed, ``body`` and
+    ``prompts`` are gone. ``prompt_tokens`` is an estimate.
     """
 
     __slots__ = (

@@ -1,5 +1,7 @@
 """An engine's side of KV events: publishes them, and sends them again to who asks, as vLLM does."""
 
+import asyncio
+
 import msgspec
 import zmq
 import zmq.asyncio
@@ -62,12 +64,24 @@ class Publisher:
                     await self._router.send_multipart([client, b"", TOPIC, number.to_bytes(8, "big"), payload])
             await self._router.send_multipart([client, b"", b"", END_OF_REPLAY, b""])
 
-    def begin_again(self) -> None:
+    async def begin_again(self) -> None:
         """Be another process at the same address: connections break, and nothing of before is kept."""
         self._pub.close(0)
         self.kept.clear()
         self._pub = self._sockets.socket(zmq.PUB)
-        self._pub.bind(self._address)
+        async with asyncio.timeout(10):
+            while not self._has_bound():
+                await asyncio.sleep(0.01)
+
+    def _has_bound(self) -> bool:
+        """Tell whether the address could be had: ZMQ lets go of it a little after the socket is closed."""
+        try:
+            self._pub.bind(self._address)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Be gone."""

@@ -11,7 +11,7 @@ from epp.demo.parts import HOST
 from epp.demo.process import free_ports
 from epp.plugin.testing import make_context
 from epp_plugins.kvevents.events import Event, Removed
-from epp_plugins.kvevents.stream import Trust
+from epp_plugins.kvevents.stream import Coverage
 from epp_plugins.kvevents.subscriber import Subscriber
 from tests.fakes.kv_publisher import Publisher
 
@@ -25,8 +25,9 @@ class Heard:
     def forget(self) -> None:
         self.events.append("forget")
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> bool:
         self.events.append(event)
+        return True
 
     async def wait_for(self, *events: Event | str) -> None:
         async with asyncio.timeout(10):
@@ -46,7 +47,7 @@ async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subs
             address=f"tcp://{HOST}:{port}",
             replay_address=f"tcp://{HOST}:{replay_port}" if replay else None,
             topic="kv@",
-            listener=heard,
+            observer=heard,
             log=make_context().log,
         )
         try:
@@ -68,7 +69,7 @@ async def test_what_was_before_is_asked_for_and_what_comes_is_heard() -> None:
         await heard.wait_for(Removed([0]))
         await publisher.publish(1)
         await heard.wait_for(Removed([0]), Removed([1]))
-        assert subscriber.trust is Trust.ALL
+        assert subscriber.coverage is Coverage.ALL
 
 
 async def test_lost_messages_are_asked_for() -> None:
@@ -78,7 +79,7 @@ async def test_lost_messages_are_asked_for() -> None:
             publisher.keep(number)
         await publisher.publish(3)
         await heard.wait_for(*(Removed([number]) for number in range(4)))
-        assert subscriber.trust is Trust.ALL
+        assert subscriber.coverage is Coverage.ALL
 
 
 async def test_lost_messages_that_nobody_keeps_make_it_begin_anew() -> None:
@@ -86,14 +87,14 @@ async def test_lost_messages_that_nobody_keeps_make_it_begin_anew() -> None:
         await heard.wait_for(Removed([0]))
         await publisher.publish(5)
         await heard.wait_for("forget", Removed([5]))
-        assert subscriber.trust is Trust.PART
+        assert subscriber.coverage is Coverage.PART
 
 
 async def test_engine_without_replay_is_heard_from_then_on() -> None:
     async with running(replay=False) as (publisher, heard, subscriber):
         await publisher.publish(4)
         await heard.wait_for(Removed([4]))
-        assert subscriber.trust is Trust.PART
+        assert subscriber.coverage is Coverage.PART
 
 
 async def test_messages_that_make_no_sense_are_passed_over() -> None:
@@ -108,13 +109,13 @@ async def test_messages_that_make_no_sense_are_passed_over() -> None:
 async def test_new_process_at_the_same_address_begins_anew() -> None:
     async with running(replay=True) as (publisher, heard, subscriber):
         await heard.wait_for(Removed([0]))
-        assert subscriber.trust is Trust.ALL
-        publisher.begin_again()
+        assert subscriber.coverage is Coverage.ALL
+        await publisher.begin_again()
         await heard.wait_for(Removed([0]), "forget")
         publisher.keep(0)
         publisher.keep(1)
         await heard.wait_for("forget", Removed([0]), Removed([1]))
-        assert subscriber.trust is Trust.ALL
+        assert subscriber.coverage is Coverage.ALL
 
 
 async def test_nothing_is_known_while_there_is_no_connection() -> None:
@@ -122,4 +123,4 @@ async def test_nothing_is_known_while_there_is_no_connection() -> None:
         await heard.wait_for(Removed([0]))
         publisher.close()
         await heard.wait_for(Removed([0]), "forget")
-        assert subscriber.trust is Trust.NOTHING
+        assert subscriber.coverage is Coverage.NOTHING

@@ -154,10 +154,21 @@ async def test_nobody_is_asked_where_sizes_are_to_be_estimated() -> None:
 
 
 async def test_token_ids_are_taken_as_they_are() -> None:
-    producer = TokenProducer(Params(), make_context())
+    producer = TokenProducer(Params(estimate={}), make_context())
     request = make_request(prompts=[array("I", [5, 6, 7]).tobytes()], has_token_ids=True)
     (prompt,) = await tokens_of(producer, request)
     assert list(prompt.token_ids) == [5, 6, 7]
+
+
+async def test_endpoint_that_is_avoided_or_fails_is_not_asked_as_long_as_another_one_answers() -> None:
+    good, bad = Engine(), Engine(status=500)
+    async with serving(good) as one, serving(bad) as other, working(Params()) as producer:
+        for _ in range(FAILURES):
+            assert await tokens_of(producer, chat(), other) is None
+        assert await tokens_of(producer, chat(), one, other) is not None
+        other.avoided_until_s = 1.0
+        assert await tokens_of(producer, chat(), other) is None
+    assert (len(good.asked), len(bad.asked)) == (1, FAILURES)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +212,7 @@ async def test_request_that_the_engine_refuses_is_no_failure() -> None:
     ("vllm", "message"),
     [
         pytest.param(Vllm(timeout="soon"), "parameters.vllm.timeout: `soon` is no duration", id="timeout"),
-        pytest.param(Vllm(timeout="0s"), "parameters.vllm.timeout: must be more than 0", id="no time"),
+        pytest.param(Vllm(timeout="0s"), "parameters.vllm.timeout: must be 1ms or more", id="no time"),
         pytest.param(Vllm(url="localhost:8000"), "must begin with http:// or https://", id="no URL"),
     ],
 )

@@ -3,9 +3,10 @@
 Engines name blocks by hashes of their own, which nobody else can compute. But they say which tokens are in a block and
 which block is before it: that makes a chain of hashes of ours, the same for every engine and for a request's tokens.
 
-What an engine will have soon is held too: the blocks of requests that are on their way to it, until they are over.
+What an engine will have soon counts too: the blocks of requests that are on their way to it, until they are over.
 """
 
+import enum
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,13 +29,59 @@ def token_chain(tokens: Sequence[int], *, block_tokens: int, adapter: str = "", 
     return _chain(_root(adapter), tokens, block_tokens=block_tokens, extra=[[salt]] if salt else ())
 
 
+class Outcome(enum.Enum):
+    """What an engine has said of a request by its end."""
+
+    NAMED = enum.auto()
+    """It has named the first block that was new to it."""
+    SILENT = enum.auto()
+    """It has not."""
+    NOTHING_NEW = enum.auto()
+    """There was none, or everything about the engine was forgotten meanwhile."""
+
+
 @dataclass(eq=False, slots=True)
-class Claim:
+class ExpectedBlocks:
     """Blocks of one request that an engine is about to have."""
 
     chain: Chain
-    known: int
-    """How many of them, from the first, it had when they were claimed."""
+    first_new: int | None
+    """The first of them that it had not named when they were expected."""
+
+
+class _Holders:
+    """Block -> bitmask of slots that hold it; a slot may hold it several times."""
+
+    def __init__(self) -> None:
+        self.masks: dict[int, int] = {}
+        self._counts: dict[tuple[int, int], int] = {}
+        """(block, slot) -> how often, where that is more than once."""
+
+    def has(self, block: int, slot: int) -> bool:
+        return bool(self.masks.get(block, 0) >> slot & 1)
+
+    def hold(self, block: int, slot: int) -> None:
+        mask, bit = self.masks.get(block, 0), 1 << slot
+        if mask & bit:
+            self._counts[block, slot] = self._counts.get((block, slot), 1) + 1
+        else:
+            self.masks[block] = mask | bit
+
+    def let_go(self, block: int, slot: int) -> None:
+        left = self._counts.pop((block, slot), 1) - 1
+        if left > 1:
+            self._counts[block, slot] = left
+        elif not left:
+            self.forget(block, slot)
+
+    def forget(self, block: int, slot: int) -> None:
+        """Let go of it however often it is held."""
+        self._counts.pop((block, slot), None)
+        mask = self.masks.get(block, 0) & ~(1 << slot)
+        if mask:
+            self.masks[block] = mask
+        else:
+            self.masks.pop(block, None)
 
 
 @dataclass(slots=True)
@@ -43,31 +90,30 @@ class _Engine:
 
     slot: int
     block_tokens: int
+    has_stored: bool = False
+    """It has said so itself."""
     blocks: dict[BlockHash, int] = field(default_factory=dict)
-    """Its hash -> ours."""
+    """The engine's own hash -> ours."""
     copies: dict[BlockHash, int] = field(default_factory=dict)
-    """Its hash -> how often, for blocks that it has more than once: on several devices."""
-    holders: dict[int, int] = field(default_factory=dict)
-    """Block -> number of names and claims that hold it, where there are several."""
-    claims: set[Claim] = field(default_factory=set)
+    """The engine's own hash -> how often, for blocks that it has more than once: on several devices."""
+    expected: set[ExpectedBlocks] = field(default_factory=set)
 
 
 class ExactIndex(Generic[E]):
-    """Block -> bitmask of those who have it. A match is contiguous from the first block.
+    """Who has which block, or is about to have it. A match is contiguous from the first block.
 
-    At most ``max_blocks`` are taken note of, over all endpoints; ``is_full`` says that there were more.
+    At most ``max_blocks`` that engines have named are kept, over all endpoints.
     """
 
     def __init__(self, *, max_blocks: int) -> None:
         self._max_blocks = max_blocks
         self._count = 0
-        self._masks: dict[int, int] = {}
+        self._named = _Holders()
+        self._expected = _Holders()
         self._engines: dict[E, _Engine] = {}
         self._endpoints: dict[int, E] = {}
         self._free_slots: list[int] = []
-        self.adapters: set[str] = set()
-        """Adapters that blocks were computed with."""
-        self.is_full = False
+        self._adapters: set[str] = set()
 
     def __len__(self) -> int:
         """Return the number of (block, endpoint) entries that engines have named."""
@@ -76,18 +122,27 @@ class ExactIndex(Generic[E]):
     def block_tokens(self, endpoint: E) -> int | None:
         """Return the size of an endpoint's blocks; ``None`` when it has said nothing yet."""
         engine = self._engines.get(endpoint)
-        return engine.block_tokens if engine else None
+        return engine.block_tokens if engine and engine.has_stored else None
 
-    def apply(self, endpoint: E, event: Event) -> None:
-        """Take note of what an endpoint says. Blocks after one that is not known are passed over."""
+    def has_adapter(self, name: str) -> bool:
+        """Tell whether an engine has named blocks that were computed with a LoRA adapter."""
+        return name in self._adapters
+
+    def apply(self, endpoint: E, event: Event) -> bool:
+        """Take note of what an endpoint says; tells whether all of it was.
+
+        Blocks after one that is not known, or beyond the bound, are passed over.
+        """
         match event:
             case Stored():
-                self._store(endpoint, event)
-            case Removed() if endpoint in self._engines:
-                for name in event.hashes:
-                    self._drop(self._engines[endpoint], name)
+                return self._store(endpoint, event)
+            case Removed():
+                engine = self._engines.get(endpoint)
+                for own_hash in event.hashes if engine else ():
+                    self._drop(self._engines[endpoint], own_hash)
             case Cleared():
                 self.forget(endpoint)
+        return True
 
     def match(self, chain_of: Callable[[int], Chain]) -> dict[E, int]:
         """Return how many tokens from the start of a prompt each endpoint has; those with none are absent.
@@ -95,33 +150,35 @@ class ExactIndex(Generic[E]):
         ``chain_of`` gives the prompt's chain for blocks of a number of tokens.
         """
         tokens: dict[E, int] = {}
-        for block_tokens in {engine.block_tokens for engine in self._engines.values()}:
-            for slot, depth in self._depths(chain_of(block_tokens)):
+        slots: dict[int, int] = {}
+        for engine in self._engines.values():
+            slots[engine.block_tokens] = slots.get(engine.block_tokens, 0) | 1 << engine.slot
+        for block_tokens, alive in slots.items():
+            for slot, depth in self._depths(chain_of(block_tokens), alive):
                 tokens[self._endpoints[slot]] = depth * block_tokens
         return tokens
 
-    def claim(self, endpoint: E, chain: Chain, *, block_tokens: int) -> Claim:
-        """Take it that an endpoint is about to have a request's blocks, of which it has some already."""
+    def expect(self, endpoint: E, chain: Chain, *, block_tokens: int) -> ExpectedBlocks:
+        """Take it that an endpoint is about to have a request's blocks; returns what to `release` at its end."""
         engine = self._engine(endpoint, block_tokens)
-        claim = Claim(chain, known=self._depth(engine, chain))
+        new = (block for block in chain if not self._named.has(block, engine.slot))
+        expected = ExpectedBlocks(chain, first_new=next(new, None))
         for block in chain:
-            self._hold(engine, block)
-        engine.claims.add(claim)
-        return claim
+            self._expected.hold(block, engine.slot)
+        engine.expected.add(expected)
+        return expected
 
-    def release(self, endpoint: E, claim: Claim) -> bool | None:
-        """Let go of what was claimed; tells whether the engine has named the first block that was new to it.
-
-        ``None``: none was new, or everything about the endpoint was forgotten meanwhile.
-        """
+    def release(self, endpoint: E, expected: ExpectedBlocks) -> Outcome:
+        """Expect them no more: by now the engine has said itself what it has."""
         engine = self._engines.get(endpoint)
-        if engine is None or claim not in engine.claims:
-            return None
-        engine.claims.remove(claim)
-        first_new = claim.chain[claim.known] if claim.known < len(claim.chain) else None
-        for block in claim.chain:
-            self._let_go(engine, block)
-        return None if first_new is None else self._has(engine, first_new)
+        if engine is None or expected not in engine.expected:
+            return Outcome.NOTHING_NEW
+        engine.expected.remove(expected)
+        for block in expected.chain:
+            self._expected.let_go(block, engine.slot)
+        if expected.first_new is None:
+            return Outcome.NOTHING_NEW
+        return Outcome.NAMED if self._named.has(expected.first_new, engine.slot) else Outcome.SILENT
 
     def forget(self, endpoint: E) -> None:
         """Forget all that an endpoint has said and is about to have."""
@@ -129,16 +186,19 @@ class ExactIndex(Generic[E]):
         if engine is None:
             return
         self._count -= len(engine.blocks)
-        for block in {*engine.blocks.values(), *(block for claim in engine.claims for block in claim.chain)}:
-            self._clear_bit(block, engine.slot)
+        for block in engine.blocks.values():
+            self._named.forget(block, engine.slot)
+        for expected in engine.expected:
+            for block in expected.chain:
+                self._expected.forget(block, engine.slot)
         del self._endpoints[engine.slot]
         self._free_slots.append(engine.slot)
 
-    def _depths(self, chain: Chain) -> Iterable[tuple[int, int]]:
-        """Yield each slot with the number of blocks from the start that it has."""
-        alive = -1
+    def _depths(self, chain: Chain, alive: int) -> Iterable[tuple[int, int]]:
+        """Yield each slot of ``alive`` that has the first block, with the number of blocks from there that it has."""
+        named, expected = self._named.masks, self._expected.masks
         for depth, block in enumerate(chain):
-            still = self._masks.get(block, 0) & alive
+            still = (named.get(block, 0) | expected.get(block, 0)) & alive
             if depth and still != alive:
                 yield from ((slot, depth) for slot in bits(alive & ~still))
             alive = still
@@ -147,73 +207,46 @@ class ExactIndex(Generic[E]):
         if chain:
             yield from ((slot, len(chain)) for slot in bits(alive))
 
-    def _depth(self, engine: _Engine, chain: Chain) -> int:
-        return next((depth for depth, block in enumerate(chain) if not self._has(engine, block)), len(chain))
-
-    def _has(self, engine: _Engine, block: int) -> bool:
-        return bool(self._masks.get(block, 0) >> engine.slot & 1)
-
-    def _store(self, endpoint: E, event: Stored) -> None:
+    def _store(self, endpoint: E, event: Stored) -> bool:
         engine = self._engine(endpoint, event.block_tokens)
         if engine.block_tokens != event.block_tokens:
             self.forget(endpoint)
             engine = self._engine(endpoint, event.block_tokens)
+        engine.has_stored = True
         previous = _root(event.adapter) if event.parent is None else engine.blocks.get(event.parent)
-        if previous is None:
-            return
-        if self._count + len(event.hashes) > self._max_blocks:
-            self.is_full = True
-            return
-        self.adapters.add(event.adapter)
+        if previous is None or self._count + len(event.hashes) > self._max_blocks:
+            return False
+        self._adapters.add(event.adapter)
+        # vLLM repeats the adapter's name among the extra keys; the root has it already.
         extra = [[key for key in keys if key != event.adapter] for keys in event.extra]
         chain = _chain(previous, event.tokens, block_tokens=event.block_tokens, extra=extra)
-        for name, block in zip(event.hashes, chain, strict=True):
-            self._add(engine, name, block)
+        for own_hash, block in zip(event.hashes, chain, strict=True):
+            self._add(engine, own_hash, block)
+        return True
 
-    def _add(self, engine: _Engine, name: BlockHash, block: int) -> None:
-        if name in engine.blocks:
-            if engine.blocks[name] == block:
-                engine.copies[name] = engine.copies.get(name, 1) + 1
+    def _add(self, engine: _Engine, own_hash: BlockHash, block: int) -> None:
+        if own_hash in engine.blocks:
+            if engine.blocks[own_hash] == block:
+                engine.copies[own_hash] = engine.copies.get(own_hash, 1) + 1
                 return
-            engine.copies.pop(name, None)
-            self._drop(engine, name)
-        engine.blocks[name] = block
+            engine.copies.pop(own_hash, None)
+            self._drop(engine, own_hash)
+        engine.blocks[own_hash] = block
         self._count += 1
-        self._hold(engine, block)
+        self._named.hold(block, engine.slot)
 
-    def _drop(self, engine: _Engine, name: BlockHash) -> None:
-        block = engine.blocks.get(name)
+    def _drop(self, engine: _Engine, own_hash: BlockHash) -> None:
+        block = engine.blocks.get(own_hash)
         if block is None:
             return
-        copies = engine.copies.pop(name, 1) - 1
+        copies = engine.copies.pop(own_hash, 1) - 1
         if copies:
             if copies > 1:
-                engine.copies[name] = copies
+                engine.copies[own_hash] = copies
             return
-        del engine.blocks[name]
+        del engine.blocks[own_hash]
         self._count -= 1
-        self._let_go(engine, block)
-
-    def _hold(self, engine: _Engine, block: int) -> None:
-        mask, bit = self._masks.get(block, 0), 1 << engine.slot
-        if mask & bit:
-            engine.holders[block] = engine.holders.get(block, 1) + 1
-        else:
-            self._masks[block] = mask | bit
-
-    def _let_go(self, engine: _Engine, block: int) -> None:
-        holders = engine.holders.pop(block, 1) - 1
-        if holders > 1:
-            engine.holders[block] = holders
-        elif not holders:
-            self._clear_bit(block, engine.slot)
-
-    def _clear_bit(self, block: int, slot: int) -> None:
-        mask = self._masks.get(block, 0) & ~(1 << slot)
-        if mask:
-            self._masks[block] = mask
-        else:
-            self._masks.pop(block, None)
+        self._named.let_go(block, engine.slot)
 
     def _engine(self, endpoint: E, block_tokens: int) -> _Engine:
         engine = self._engines.get(endpoint)

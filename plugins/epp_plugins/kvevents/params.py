@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from epp.plugin import PluginParams
+from epp_plugins.producers import approx_prefix_cache
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Count = Annotated[int, Meta(ge=1)]
@@ -76,6 +77,8 @@ class Params(PluginParams):
     token_processor_config: TokenProcessorConfig = msgspec.field(default_factory=TokenProcessorConfig)
     indexer_config: IndexerConfig = msgspec.field(default_factory=IndexerConfig)
     kv_events_config: KvEventsConfig = msgspec.field(default_factory=KvEventsConfig)
+    approximate: approx_prefix_cache.Params = msgspec.field(default_factory=approx_prefix_cache.Params)
+    """Of the approximate index that is kept beside; as those of `approx-prefix-cache-producer`."""
     speculative_indexing: bool = True
     """Accepted for files of the Go pickers, like ``speculative_ttl``: blocks of a request count until it is over."""
     speculative_ttl: str | None = msgspec.field(default=None, name="speculativeTTL")

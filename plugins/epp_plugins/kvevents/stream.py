@@ -12,8 +12,8 @@ MAX_WAITING = 10_000
 """Messages after a gap that are kept while it is being closed; as many as vLLM keeps for those who ask."""
 
 
-class Trust(enum.Enum):
-    """What the index knows by a stream."""
+class Coverage(enum.Enum):
+    """How much of a cache is known by its events."""
 
     NOTHING = enum.auto()
     """Nothing was heard yet."""
@@ -44,27 +44,33 @@ class Stream:
     _heard_all: bool = False
     _next: int | None = None
     """The number that is expected; ``None`` before the first message."""
+    _published: int | None = None
+    """The highest number that was published since it began, not sent again."""
     _waiting: dict[int, bytes] = field(default_factory=dict)
     """Messages after a gap, by number."""
 
     @property
-    def trust(self) -> Trust:
-        """What the index knows by it now."""
+    def coverage(self) -> Coverage:
+        """What is known by it now."""
         if self._next is None:
-            return Trust.NOTHING
-        return Trust.ALL if self._heard_all and not self._waiting else Trust.PART
+            return Coverage.NOTHING
+        return Coverage.ALL if self._heard_all and not self._waiting else Coverage.PART
+
+    def missed(self) -> None:
+        """Take note that a message could not be understood, or not all of it kept."""
+        self._heard_all = False
 
     def received(self, number: int, payload: bytes, *, is_again: bool = False) -> Step:
         """Take in a message, as it was published, or sent again to who asked."""
+        is_older = self._published is not None and number <= self._published
+        if not is_again:
+            self._published = number
         if self._next is None:
             return self._first(number, payload)
         if number < self._next:
-            if is_again:
-                return Step()
-            # It counts from the beginning again: another process, with an empty cache.
-            self._waiting.clear()
-            begun = self._first(number, payload)
-            return Step(apply=begun.apply, forget=True, ask_from=begun.ask_from)
+            # Published after a later one: it counts from the beginning again, another process with an empty cache.
+            # What was sent again may well be published after that, once.
+            return self._begin_again(number, payload) if is_older and not is_again else Step()
         if number > self._next:
             return self._after_gap(number, payload)
         self._next += 1
@@ -80,6 +86,11 @@ class Stream:
                 self._next, self._heard_all = 0, True
             return Step()
         return self._lost()
+
+    def _begin_again(self, number: int, payload: bytes) -> Step:
+        self._waiting.clear()
+        begun = self._first(number, payload)
+        return Step(apply=begun.apply, forget=True, ask_from=begun.ask_from)
 
     def _lost(self) -> Step:
         """Go on after a gap that stays."""

@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from zmq.utils.monitor import recv_monitor_message
 
 from epp_plugins.kvevents.events import Event, read_batch
-from epp_plugins.kvevents.stream import MAX_WAITING, Step, Stream, Trust
+from epp_plugins.kvevents.stream import MAX_WAITING, Coverage, Step, Stream
 
 END_OF_REPLAY = b"\xff" * 8
 """The number that ends what an engine sends again, as vLLM has it."""
@@ -24,15 +24,15 @@ does not say so."""
 _NUMBER_BYTES = 8
 
 
-class Listener(Protocol):
-    """Who is told what an engine says."""
+class EventObserver(Protocol):
+    """Is told what an engine says."""
 
     def forget(self) -> None:
         """Forget what it has said so far."""
         ...
 
-    def apply(self, event: Event) -> None:
-        """Take note of an event."""
+    def apply(self, event: Event) -> bool:
+        """Take note of an event; tells whether all of it could be."""
         ...
 
 
@@ -49,22 +49,23 @@ class Subscriber:
         address: str,
         replay_address: str | None,
         topic: str,
-        listener: Listener,
+        observer: EventObserver,
         log: FilteringBoundLogger,
     ) -> None:
         self._sockets = sockets
         self._address = address
         self._replay_address = replay_address
         self._topic = topic
-        self._listener = listener
+        self._observer = observer
         self._log = log.bind(address=address)
         self._stream = self._new_stream()
         self._is_connected = False
+        self._has_missed = False
 
     @property
-    def trust(self) -> Trust:
+    def coverage(self) -> Coverage:
         """What is known by the stream now; nothing while there is no connection."""
-        return self._stream.trust if self._is_connected else Trust.NOTHING
+        return self._stream.coverage if self._is_connected else Coverage.NOTHING
 
     async def run(self) -> None:
         """Listen."""
@@ -96,8 +97,9 @@ class Subscriber:
     async def _begin_anew(self, *, is_connected: bool) -> None:
         self._is_connected = is_connected
         self._stream = self._new_stream()
-        self._listener.forget()
-        self._log.info("kv_events", is_connected=is_connected)
+        self._has_missed = False
+        self._observer.forget()
+        self._log.info("kv_events_connected" if is_connected else "kv_events_disconnected")
         if is_connected and self._replay_address is not None:
             await self._replay(0)
 
@@ -122,15 +124,15 @@ class Subscriber:
                         return True
                     self._take(parts[1:], is_again=True)
         except TimeoutError:
-            self._log.warning("kv_events_replay", problem=f"no end within {REPLAY_TIMEOUT_S:g} s")
+            self._log.warning("kv_events_replay_failed", problem=f"no end within {REPLAY_TIMEOUT_S:g} s")
             return False
 
     def _take(self, parts: Sequence[bytes], *, is_again: bool = False) -> Step | None:
-        """Take in a message; one that is none is logged and passed over, and so is what an old connection has left."""
+        """Take in a message; one that is none is passed over, and so is what an old connection has left."""
         if not self._is_connected:
             return None
         if len(parts) != MESSAGE_PARTS or len(parts[1]) != _NUMBER_BYTES:
-            self._log.warning("kv_events_message", problem=f"{len(parts)} parts")
+            self._missed(f"a message of {len(parts)} parts, or a number that is none")
             return None
         step = self._stream.received(int.from_bytes(parts[1], "big"), parts[2], is_again=is_again)
         self._act(step)
@@ -138,15 +140,23 @@ class Subscriber:
 
     def _act(self, step: Step) -> None:
         if step.forget:
-            self._listener.forget()
+            self._observer.forget()
         for payload in step.apply:
             try:
                 events = read_batch(payload)
             except ValueError as error:
-                self._log.warning("kv_events_message", problem=str(error))
+                self._missed(str(error))
                 continue
-            for event in events:
-                self._listener.apply(event)
+            taken = [self._observer.apply(event) for event in events]
+            if not all(taken):
+                self._missed("blocks after one that is not known, or more than the index may hold")
+
+    def _missed(self, problem: str) -> None:
+        """Go on without a message, or a part of it; says so once a connection."""
+        if not self._has_missed:
+            self._has_missed = True
+            self._log.warning("kv_events_missed", problem=problem)
+        self._stream.missed()
 
     def _new_stream(self) -> Stream:
         return Stream(can_replay=self._replay_address is not None)

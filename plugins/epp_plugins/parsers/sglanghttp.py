@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from epp.plugin import ParsedBody
-from epp_plugins.parsers.canonical import canonical_json, digest, texts_or_tokens
+from epp_plugins.parsers.canonical import canonical_json, digest, is_token_ids, texts_or_tokens
 from epp_plugins.parsers.document import (
     Document,
     invalid,
@@ -33,7 +33,7 @@ class SglanghttpParser:
             max_output_tokens=read_tokens_wanted(read_object(document, "sampling_params"), "max_new_tokens"),
             cache_salt=salt or "",
             prompts=_prompts(document),
-            has_token_ids=document.get("input_ids") is not None and not _media(document),
+            has_token_ids=is_token_ids(document.get("input_ids")) and not _media(document),
         )
 
 

@@ -18,16 +18,19 @@ from epp.plugin import (
     PromptTokens,
     Response,
 )
-from epp_plugins.kvevents.exact import ExactIndex
-from epp_plugins.kvevents.followers import EventSockets, Followers
+from epp_plugins.kvevents.exact import ExactIndex, Outcome
 from epp_plugins.kvevents.params import Params
-from epp_plugins.kvevents.stream import Trust
+from epp_plugins.kvevents.stream import Coverage
 from epp_plugins.kvevents.tokenized import TokenizedRequest
-from epp_plugins.producers import approx_prefix_cache as approx
+from epp_plugins.producers.approx_prefix_cache import ApproxPrefixCacheProducer
 
-UNHEARD = 8
-"""Requests in a row that an endpoint has served without naming a block of theirs: then its events say nothing."""
-FIRST_ERROR_STATUS = 400
+try:
+    from epp_plugins.kvevents.subscriptions import EventSockets, Subscriptions
+except ModuleNotFoundError as error:
+    raise ImportError("it needs the extra kv-events: pip install 'endpoint-picker[kv-events]'") from error
+
+SILENT_REQUESTS = 8
+"""In a row, that an endpoint has served without naming a block of theirs: then its events say nothing."""
 
 
 class PrecisePrefixCacheProducer:
@@ -47,7 +50,7 @@ class PrecisePrefixCacheProducer:
             raise ConfigurationError([Problem("parameters.kvEventsConfig.discoverPods", message)])
         self._params = params
         self._log = context.log
-        self._approx = approx.ApproxPrefixCacheProducer(approx.Params(), context)
+        self._approximate = ApproxPrefixCacheProducer(params.approximate, context)
         self._index: ExactIndex[Endpoint] = ExactIndex(
             max_blocks=params.indexer_config.kv_block_index_config.in_memory_config.size
         )
@@ -57,8 +60,8 @@ class PrecisePrefixCacheProducer:
             replay_port=events.pod_discovery_config.replay_socket_port,
             topic=events.topic_filter,
         )
-        self._followers = Followers(self._index, sockets, context.log)
-        self._unheard: dict[Endpoint, int] = {}
+        self._subscriptions = Subscriptions(self._index, sockets, context.log)
+        self._silent: dict[Endpoint, int] = {}
         self._is_exact: dict[Endpoint, bool] = {}
         blocks = context.metrics.gauge("epp_prefix_exact_blocks", "Prefix blocks that engines say they have.")
         blocks.set_function(lambda: len(self._index))
@@ -66,44 +69,33 @@ class PrecisePrefixCacheProducer:
 
     async def run_in_background(self) -> None:
         """Listen to the engines."""
-        await self._followers.run()
+        await self._subscriptions.run()
 
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Attach how much of the prompts each endpoint has, by the best that is known of it."""
-        self._approx.produce(request, candidates)
-        tokens, believed = request.attribute(PromptTokens), request.attribute(PrefixMatches)
-        if tokens is None or believed is None:
+        self._approximate.produce(request, candidates)
+        tokens, approximate = request.attribute(PromptTokens), request.attribute(PrefixMatches)
+        if tokens is None or approximate is None:
             return
-        adapter = request.model if request.model in self._index.adapters else ""
-        exact = TokenizedRequest(request, tokens.prompts, adapter=adapter)
+        exact = TokenizedRequest(request, tokens.prompts, adapter=self._adapter_of(request, candidates))
         if not exact.tokens:
             return
         request.attach(exact)
-        # In the estimated tokens that everything else counts in; what matters is the share.
-        scale = believed.total_tokens / exact.tokens
-        found = exact.matched(self._index)
-        matched: dict[Endpoint, int] = {}
-        for endpoint in candidates:
-            known, guessed = round(found.get(endpoint, 0) * scale), believed.matched_tokens.get(endpoint, 0)
-            trust = self._trust(endpoint)
-            if trust is Trust.ALL and not exact.has_media:
-                matched[endpoint] = known
-            else:
-                matched[endpoint] = guessed if trust is Trust.NOTHING else max(known, guessed)
+        # The approximate index learns from the same matches: what is compared with an engine is what was predicted.
         request.attach(
             PrefixMatches(
-                matched_tokens={endpoint: count for endpoint, count in matched.items() if count},
-                total_tokens=believed.total_tokens,
-                first_block=believed.first_block,
+                matched_tokens=self._matched(exact, candidates, approximate),
+                total_tokens=approximate.total_tokens,
+                first_block=approximate.first_block,
             )
         )
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
         """Take it that the primary endpoint is about to have the prompts' blocks."""
-        self._approx.on_routed(request, decision)
+        self._approximate.on_routed(request, decision)
         exact = request.attribute(TokenizedRequest)
         if exact is not None:
-            self._claim(exact, decision.primary)
+            self._expect(exact, decision.primary)
             if len(decision.endpoints) == 1:
                 exact.forget()
 
@@ -111,85 +103,110 @@ class PrecisePrefixCacheProducer:
         self, request: InferenceRequest, decision: Decision, response: Response
     ) -> Mapping[str, str] | None:
         """Move the blocks to the endpoint that has served; an answer that is an error computed nothing."""
-        headers = self._approx.on_response_head(request, decision, response)
+        headers = self._approximate.on_response_head(request, decision, response)
         exact = request.attribute(TokenizedRequest)
         if exact is None or response.status is None:
             return headers
         served = decision.named(response.served_by)
-        if response.status >= FIRST_ERROR_STATUS:
-            self._release(exact)
+        if response.is_error:
+            exact.release(self._index)
         elif served is not None and served is not exact.endpoint:
-            self._release(exact)
-            self._claim(exact, served)
+            exact.release(self._index)
+            self._expect(exact, served)
         exact.forget()
         return headers
 
     def on_done(self, request: InferenceRequest, decision: Decision, response: Response) -> None:
-        """Let go of what was claimed: by now the engine has said itself what it has."""
-        self._approx.on_done(request, decision, response)
+        """Expect the blocks no more, and note whether the engine has named them."""
+        self._approximate.on_done(request, decision, response)
         exact = request.attribute(TokenizedRequest)
         if exact is None or exact.endpoint is None:
             return
-        endpoint = exact.endpoint
-        heard = self._release(exact)
-        if response.status is not None and True in heard:
-            self._unheard.pop(endpoint, None)
-        elif response.status is not None and False in heard:
-            self._unheard[endpoint] = self._unheard.get(endpoint, 0) + 1
+        endpoint, outcomes = exact.endpoint, exact.release(self._index)
+        if response.status is None or endpoint.has_left:
+            return
+        if Outcome.NAMED in outcomes:
+            self._silent.pop(endpoint, None)
+        elif Outcome.SILENT in outcomes:
+            self._silent[endpoint] = self._silent.get(endpoint, 0) + 1
 
     def on_scraped(self, endpoint: Endpoint) -> None:
         """Listen to an endpoint that is there."""
-        self._approx.on_scraped(endpoint)
-        self._followers.follow(endpoint)
-        is_exact = self._trust(endpoint) is Trust.ALL
+        self._approximate.on_scraped(endpoint)
+        self._subscriptions.follow(endpoint)
+        is_exact = self._coverage(endpoint) is Coverage.ALL
         if is_exact is not self._is_exact.get(endpoint):
             self._is_exact[endpoint] = is_exact
-            self._log.info("prefix_matches", endpoint=endpoint.key, is_exact=is_exact, reason=self._reason(endpoint))
+            reason = self._reason(endpoint)
+            self._log.info("prefix_source_changed", endpoint=endpoint.key, is_exact=is_exact, reason=reason)
 
     def on_endpoint_lost(self, endpoint: Endpoint) -> None:
         """Forget what it had; what its events have said goes with the connection."""
-        self._approx.on_endpoint_lost(endpoint)
+        self._approximate.on_endpoint_lost(endpoint)
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Forget the endpoint."""
-        self._approx.on_endpoint_removed(endpoint)
-        self._followers.leave(endpoint)
-        self._unheard.pop(endpoint, None)
+        self._approximate.on_endpoint_removed(endpoint)
+        self._subscriptions.leave(endpoint)
+        self._silent.pop(endpoint, None)
         self._is_exact.pop(endpoint, None)
 
-    def _trust(self, endpoint: Endpoint) -> Trust:
-        if self._unheard.get(endpoint, 0) >= UNHEARD:
-            return Trust.NOTHING
-        return self._followers.trust(endpoint)
+    def _matched(
+        self, exact: TokenizedRequest, candidates: Sequence[Endpoint], approximate: PrefixMatches
+    ) -> dict[Endpoint, int]:
+        """Return matched tokens by endpoint, in the estimated tokens that everything else counts in."""
+        scale = approximate.total_tokens / exact.tokens
+        found = exact.matched(self._index)
+        matched: dict[Endpoint, int] = {}
+        for endpoint in candidates:
+            counts = round(found.get(endpoint, 0) * scale), approximate.matched_tokens.get(endpoint, 0)
+            coverage = self._coverage(endpoint)
+            if coverage is Coverage.ALL and not exact.has_media:
+                count = counts[0]
+            else:
+                count = counts[1] if coverage is Coverage.NOTHING else max(counts)
+            if count:
+                matched[endpoint] = count
+        return matched
+
+    def _adapter_of(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> str:
+        """Return the request's LoRA adapter: its model, where an engine says that this is one. Empty for none."""
+        model = request.model
+        adapters = (endpoint.load.adapters for endpoint in candidates)
+        is_one = self._index.has_adapter(model) or any(
+            one is not None and model in one.running | one.waiting for one in adapters
+        )
+        return model if is_one else ""
+
+    def _coverage(self, endpoint: Endpoint) -> Coverage:
+        if self._silent.get(endpoint, 0) >= SILENT_REQUESTS:
+            return Coverage.NOTHING
+        return self._subscriptions.coverage(endpoint)
 
     def _reason(self, endpoint: Endpoint) -> str:
-        if self._unheard.get(endpoint, 0) >= UNHEARD:
+        if self._silent.get(endpoint, 0) >= SILENT_REQUESTS:
             return "its events do not name the blocks of requests that it serves"
-        return _REASONS[self._followers.trust(endpoint)]
+        return _REASONS[self._subscriptions.coverage(endpoint)]
 
-    def _claim(self, exact: TokenizedRequest, endpoint: Endpoint) -> None:
-        if endpoint.has_left or self._followers.trust(endpoint) is Trust.NOTHING:
+    def _expect(self, exact: TokenizedRequest, endpoint: Endpoint) -> None:
+        """Take it that an endpoint is about to have the blocks.
+
+        Also where its events are not believed any more: only by them it can show that they have become true.
+        """
+        if endpoint.has_left or self._subscriptions.coverage(endpoint) is Coverage.NOTHING:
             return
         block_tokens = (
             self._index.block_tokens(endpoint)
             or endpoint.scraped.block_size_tokens
             or self._params.token_processor_config.block_size_tokens
         )
-        exact.endpoint = endpoint
-        exact.claims = [
-            self._index.claim(endpoint, chain, block_tokens=block_tokens) for chain in exact.chains(block_tokens)
-        ]
-
-    def _release(self, exact: TokenizedRequest) -> list[bool | None]:
-        """Let go of the claims; returns whether the engine has named what was new, for each."""
-        claims, exact.claims = exact.claims, []
-        return [self._index.release(exact.endpoint, claim) for claim in claims if exact.endpoint is not None]
+        exact.expect(self._index, endpoint, block_tokens=block_tokens)
 
 
 _REASONS = {
-    Trust.ALL: "all of its events were heard",
-    Trust.PART: "not all of its events were heard",
-    Trust.NOTHING: "its events are not heard",
+    Coverage.ALL: "all of its events were heard",
+    Coverage.PART: "not all of its events were heard",
+    Coverage.NOTHING: "its events are not heard",
 }
 
 
@@ -202,7 +219,7 @@ class _ExactCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the family."""
         exact = GaugeMetricFamily(
-            "epp_prefix_is_exact", "1 where matches come from an endpoint's own events.", labels=["endpoint"]
+            "epp_prefix_is_exact", "1 where matches come from all of an endpoint's own KV events.", labels=["endpoint"]
         )
         for endpoint, is_exact in self._is_exact.items():
             exact.add_metric([endpoint.key], int(is_exact))

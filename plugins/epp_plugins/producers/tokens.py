@@ -1,14 +1,13 @@
 """``token-producer``: has prompts tokenised by an engine, as it would for itself."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from array import array
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import aiohttp
 import msgspec
-from structlog.typing import FilteringBoundLogger
 
 from epp.plugin import (
     Attribute,
@@ -20,9 +19,8 @@ from epp.plugin import (
     Problem,
     PromptTokens,
     TokenizedPrompt,
-    parse_duration,
+    read_duration,
 )
-from epp.plugin.request import BYTES_PER_TOKEN
 
 APIS = ("chat/completions", "completions", "messages", "responses")
 """Those that vLLM renders, at their own path with ``/render`` behind it; the longer of two that end alike first."""
@@ -31,6 +29,8 @@ GRACE_S = 0.1
 FAILURES = 3
 """In a row, after which nobody is asked for a while."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+MOST_DOUBLINGS = 10
+LEAST_TIMEOUT_S = 0.001
 OK = 200
 ITS_OWN_FAULT = frozenset({400, 413, 422})
 """Answers that blame the request: the engine would refuse it too."""
@@ -57,7 +57,7 @@ class Params(PluginParams):
     model_name: str | None = None
     """The same as in ``vllm``."""
     estimate: dict[str, Any] | None = None
-    """Given: nobody is asked, and there are no tokens. Sizes of prompts are always estimated from their bytes."""
+    """Given, as ``{}``: nobody is asked; only prompts that are token ids already have tokens."""
 
 
 class _Place(msgspec.Struct):
@@ -87,22 +87,32 @@ class TokenProducer:
         """Raise `ConfigurationError` for a timeout that is none, or a URL that cannot be one."""
         self._params = params
         self._model = params.vllm.model_name or params.model_name
-        self._timeout_s = _timeout_s(params.vllm)
+        self._timeout_s = read_duration(params.vllm.timeout, "parameters.vllm.timeout", at_least_s=LEAST_TIMEOUT_S)
         self.deadline_s = self._timeout_s + GRACE_S
         self._url = _base_url(params.vllm.url)
-        self._random = context.random
+        self._context = context
+        failed = context.metrics.counter("epp_tokenize_failures_total", "Questions for tokens that failed.")
+        self._count_failure = failed.inc
+        self._pauses: dict[str, _Pause] = {}
+        """By the server that is asked."""
         self._http: aiohttp.ClientSession | None = None
-        self._pause = _Pause(context)
 
-    def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Any:  # noqa: ANN401 - as needed
+    def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Coroutine[None, None, None] | None:
         """Attach the tokens at once where the request has them; else return what asks for them."""
         if request.has_token_ids:
             request.attach(PromptTokens(prompts=[TokenizedPrompt(_ids(prompt)) for prompt in request.prompts]))
             return None
         api = _api_of(request)
-        if api is None or self._http is None or self._params.estimate is not None or self._pause.is_on:
+        if api is None or self._http is None or self._params.estimate is not None:
             return None
-        return self._ask(request, f"{self._url or _some_url(candidates, self._random)}/v1/{api}/render", self._http)
+        server = self._url or self._least_busy(candidates)
+        if server is None or self._pause(server).is_on:
+            return None
+        return self._ask(request, server, api, self._http)
+
+    def on_endpoint_removed(self, endpoint: Endpoint) -> None:
+        """Forget how it answered."""
+        self._pauses.pop(_url_of(endpoint), None)
 
     async def run_in_background(self) -> None:
         """Keep connections open."""
@@ -120,16 +130,33 @@ class TokenProducer:
             finally:
                 self._http = None
 
-    async def _ask(self, request: InferenceRequest, url: str, http: aiohttp.ClientSession) -> None:
+    async def _ask(self, request: InferenceRequest, server: str, api: str, http: aiohttp.ClientSession) -> None:
         try:
+            url = f"{server}/v1/{api}/render"
             answer = await _rendered(http, url, self._body(request), headers=self._headers(request))
         except (aiohttp.ClientError, msgspec.MsgspecError, TimeoutError) as error:
-            self._pause.failed(url, str(error) or type(error).__name__)
+            self._count_failure()
+            self._pause(server).failed(str(error) or type(error).__name__)
             return
-        self._pause.succeeded()
+        self._pause(server).succeeded()
         if answer is not None:
             prompts = answer if isinstance(answer, list) else [answer]
             request.attach(PromptTokens(prompts=[TokenizedPrompt(one.token_ids, _media_from(one)) for one in prompts]))
+
+    def _least_busy(self, candidates: Sequence[Endpoint]) -> str | None:
+        """Return the endpoint that has the least to do of those that answer; of several, any."""
+        now_s = self._context.clock()
+        asked = [one for one in candidates if one.avoided_until_s <= now_s and not self._pause(_url_of(one)).is_on]
+        if not asked:
+            return None
+        least = min(map(_requests, asked))
+        return _url_of(self._context.random.choice([one for one in asked if _requests(one) == least]))
+
+    def _pause(self, server: str) -> "_Pause":
+        pause = self._pauses.get(server)
+        if pause is None:
+            pause = self._pauses[server] = _Pause(self._context, server)
+        return pause
 
     def _body(self, request: InferenceRequest) -> bytes:
         if self._model is None:
@@ -146,29 +173,26 @@ class TokenProducer:
 
 
 class _Pause:
-    """After some failures in a row, and longer after each further one, nobody is asked: requests must not wait."""
+    """After some failures in a row a server is not asked for a while, longer each time: requests must not wait."""
 
-    def __init__(self, context: PluginContext) -> None:
+    def __init__(self, context: PluginContext, server: str) -> None:
         self._clock = context.clock
-        self._log: FilteringBoundLogger = context.log
+        self._log = context.log.bind(server=server)
         self._failures = 0
         self._until_s = 0.0
-        failed = context.metrics.counter("epp_tokenize_failures_total", "Requests whose tokens could not be had.")
-        self._count = failed.inc
 
     @property
     def is_on(self) -> bool:
-        """Tell whether nobody should be asked now."""
+        """Tell whether it should not be asked now."""
         return self._failures >= FAILURES and self._clock() < self._until_s
 
-    def failed(self, url: str, problem: str) -> None:
+    def failed(self, problem: str) -> None:
         """Take note that there was no answer that could be used."""
-        self._count()
         self._failures += 1
         if self._failures >= FAILURES and not self.is_on:
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - FAILURES))
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures - FAILURES, MOST_DOUBLINGS))
             self._until_s = self._clock() + pause_s
-            self._log.warning("no_tokens", url=url, problem=problem, pause_s=pause_s)
+            self._log.warning("tokenizing_paused", problem=problem, pause_s=pause_s)
 
     def succeeded(self) -> None:
         """Take note of an answer."""
@@ -198,30 +222,22 @@ def _api_of(request: InferenceRequest) -> str | None:
     return next((api for api in APIS if path.endswith(api)), None) if request.body else None
 
 
-def _some_url(candidates: Sequence[Endpoint], rng: random.Random) -> str:
-    """Return the endpoint that has the least to do; of several, any."""
-    least = min((endpoint.load.waiting or 0) + (endpoint.load.running or 0) for endpoint in candidates)
-    idle = [one for one in candidates if (one.load.waiting or 0) + (one.load.running or 0) == least]
-    return f"http://{rng.choice(idle).host_port}"
+def _url_of(endpoint: Endpoint) -> str:
+    return f"http://{endpoint.host_port}"
+
+
+def _requests(endpoint: Endpoint) -> int:
+    return (endpoint.load.waiting or 0) + (endpoint.load.running or 0)
 
 
 def _ids(prompt: bytes) -> Sequence[int]:
-    return memoryview(prompt[: len(prompt) // BYTES_PER_TOKEN * BYTES_PER_TOKEN]).cast("I")
+    """Return the token ids of a prompt that is made of them."""
+    return array("I", prompt)
 
 
 def _media_from(rendered: _Rendered) -> int | None:
     places = rendered.features.mm_placeholders.values() if rendered.features else ()
     return min((place.offset for many in places for place in many), default=None)
-
-
-def _timeout_s(vllm: Vllm) -> float:
-    try:
-        timeout_s = parse_duration(vllm.timeout)
-    except ValueError as error:
-        raise ConfigurationError([Problem("parameters.vllm.timeout", str(error))]) from error
-    if not timeout_s:
-        raise ConfigurationError([Problem("parameters.vllm.timeout", "must be more than 0")])
-    return timeout_s
 
 
 def _base_url(url: str | None) -> str | None:

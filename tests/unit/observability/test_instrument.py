@@ -202,6 +202,14 @@ def test_producer_may_have_a_deadline_of_its_own() -> None:
     assert patient.has_ended
 
 
+def test_deadline_that_makes_no_sense_is_refused() -> None:
+    one, _ = guard()
+    patient = Patient()
+    patient.deadline_s = 0.0
+    with pytest.raises(ConfigurationError, match=r"producer `mine`: deadline_s must be seconds above 0, not 0\.0"):
+        GuardedProducer(one, patient)
+
+
 class FailsOnce:
     def __init__(self) -> None:
         self.runs = 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from epp_plugins.kvevents.events import Cleared, Removed, Stored
-from epp_plugins.kvevents.exact import Claim, ExactIndex, token_chain
+from epp_plugins.kvevents.exact import ExactIndex, ExpectedBlocks, Outcome, token_chain
 
 
 def stored(tokens: list[int], *, hashes: list[int], parent: int | None = None, **more: Any) -> Stored:
@@ -91,50 +91,66 @@ def test_adapter_and_salt_separate_prompts() -> None:
     assert index.match(chain_of([1, 2, 3, 4])) == {}
     assert index.match(chain_of([1, 2, 3, 4], adapter="lora")) == {}
     assert index.match(chain_of([1, 2, 3, 4], adapter="lora", salt="s")) == {"a": 4}
-    assert "lora" in index.adapters
+    assert index.has_adapter("lora")
+    assert not index.has_adapter("")
 
 
 def test_more_than_the_bound_is_passed_over_and_said() -> None:
     index = make_index(max_blocks=2)
-    index.apply("a", stored([1, 2, 3, 4], hashes=[11, 12]))
-    assert not index.is_full
-    index.apply("b", stored([1, 2], hashes=[11]))
-    assert (len(index), index.is_full) == (2, True)
+    assert index.apply("a", stored([1, 2, 3, 4], hashes=[11, 12]))
+    assert not index.apply("b", stored([1, 2], hashes=[11]))
     assert index.match(chain_of([1, 2])) == {"a": 2}
+    assert len(index) == 2
+
+
+def test_size_of_blocks_is_what_the_engine_says() -> None:
+    index = make_index()
+    index.expect("a", token_chain([1, 2, 3], block_tokens=3), block_tokens=3)
+    assert index.block_tokens("a") is None
+    index.apply("a", stored([1, 2], hashes=[11]))
+    assert index.block_tokens("a") == 2
 
 
 def test_blocks_of_a_request_on_its_way_count_until_it_is_over() -> None:
     index = make_index()
-    chain = token_chain([1, 2, 3, 4], block_tokens=2)
-    claim = index.claim("a", chain, block_tokens=2)
+    expected = index.expect("a", token_chain([1, 2, 3, 4], block_tokens=2), block_tokens=2)
     assert index.match(chain_of([1, 2, 3, 4])) == {"a": 4}
-    assert index.release("a", claim) is False
+    assert index.release("a", expected) is Outcome.SILENT
     assert index.match(chain_of([1, 2, 3, 4])) == {}
 
 
 def test_engine_that_names_the_first_new_block_of_a_request_is_heard() -> None:
     index = make_index()
     index.apply("a", stored([1, 2], hashes=[11]))
-    claim = index.claim("a", token_chain([1, 2, 3, 4], block_tokens=2), block_tokens=2)
+    expected = index.expect("a", token_chain([1, 2, 3, 4], block_tokens=2), block_tokens=2)
     index.apply("a", stored([3, 4], hashes=[12], parent=11))
-    assert index.release("a", claim) is True
+    assert index.release("a", expected) is Outcome.NAMED
     assert index.match(chain_of([1, 2, 3, 4])) == {"a": 4}
+
+
+def test_other_requests_do_not_speak_for_a_silent_engine() -> None:
+    index = make_index()
+    chain = token_chain([1, 2, 3, 4], block_tokens=2)
+    first, second = (index.expect("a", chain, block_tokens=2) for _ in range(2))
+    assert index.release("a", first) is Outcome.SILENT
+    assert index.match(chain_of([1, 2, 3, 4])) == {"a": 4}
+    assert index.release("a", second) is Outcome.SILENT
 
 
 def test_request_that_brought_nothing_new_tells_nothing() -> None:
     index = make_index()
     index.apply("a", stored([1, 2], hashes=[11]))
-    claim = index.claim("a", token_chain([1, 2], block_tokens=2), block_tokens=2)
-    assert index.release("a", claim) is None
+    expected = index.expect("a", token_chain([1, 2], block_tokens=2), block_tokens=2)
+    assert index.release("a", expected) is Outcome.NOTHING_NEW
 
 
-def test_what_is_claimed_of_an_engine_goes_when_it_is_forgotten() -> None:
+def test_what_is_expected_of_an_engine_goes_when_it_is_forgotten() -> None:
     index = make_index()
-    claim = index.claim("a", token_chain([1, 2], block_tokens=2), block_tokens=2)
+    expected = index.expect("a", token_chain([1, 2], block_tokens=2), block_tokens=2)
     index.forget("a")
     assert index.match(chain_of([1, 2])) == {}
     index.apply("a", stored([1, 2], hashes=[11]))
-    assert index.release("a", claim) is None
+    assert index.release("a", expected) is Outcome.NOTHING_NEW
     assert index.match(chain_of([1, 2])) == {"a": 2}
 
 
@@ -156,11 +172,11 @@ class ExactAgainstOracle(RuleBasedStateMachine):
         super().__init__()
         self.index = make_index()
         self.has: dict[str, Counter[tuple[tuple[int, ...], int]]] = {"a": Counter(), "b": Counter()}
-        self.under_way: list[tuple[str, Claim, list[tuple[int, ...]]]] = []
+        self.under_way: list[tuple[str, ExpectedBlocks, list[tuple[int, ...]], tuple[int, ...] | None]] = []
 
     def there(self, engine: str) -> set[tuple[int, ...]]:
         named = {path for path, _ in self.has[engine]}
-        return named.union(*(paths for other, _, paths in self.under_way if other == engine))
+        return named.union(*(paths for other, _, paths, _ in self.under_way if other == engine))
 
     @rule(engine=st.sampled_from("ab"), path=PATHS, twin=st.integers(0, 1), known=st.integers(0, 4))
     def store(self, engine: str, path: list[int], twin: int, known: int) -> None:
@@ -182,15 +198,20 @@ class ExactAgainstOracle(RuleBasedStateMachine):
             self.has[engine] -= Counter([name])
 
     @rule(engine=st.sampled_from("ab"), path=PATHS)
-    def claim(self, engine: str, path: list[int]) -> None:
-        claim = self.index.claim(engine, token_chain(tokens_of(path), block_tokens=2), block_tokens=2)
-        self.under_way.append((engine, claim, paths_of(path)))
+    def expect(self, engine: str, path: list[int]) -> None:
+        expected = self.index.expect(engine, token_chain(tokens_of(path), block_tokens=2), block_tokens=2)
+        first_new = next((one for one in paths_of(path) if not self.names(engine, one)), None)
+        self.under_way.append((engine, expected, paths_of(path), first_new))
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         if self.under_way:
-            engine, claim, _ = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
-            self.index.release(engine, claim)
+            engine, expected, _, first_new = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
+            named = Outcome.NAMED if first_new and self.names(engine, first_new) else Outcome.SILENT
+            assert self.index.release(engine, expected) is (named if first_new else Outcome.NOTHING_NEW)
+
+    def names(self, engine: str, path: tuple[int, ...]) -> bool:
+        return any((path, twin) in self.has[engine] for twin in (0, 1))
 
     @rule(engine=st.sampled_from("ab"))
     def clear(self, engine: str) -> None:

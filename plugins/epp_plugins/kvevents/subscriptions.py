@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from epp.plugin import Endpoint
 from epp_plugins.kvevents.events import Event
 from epp_plugins.kvevents.exact import ExactIndex
-from epp_plugins.kvevents.stream import Trust
+from epp_plugins.kvevents.stream import Coverage
 from epp_plugins.kvevents.subscriber import Subscriber
 
 MAX_SOCKETS = 65_536
@@ -45,7 +45,7 @@ def rank_of(endpoint: Endpoint) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listener:
+class _IndexObserver:
     """Tells the index what one endpoint says."""
 
     index: ExactIndex[Endpoint]
@@ -54,11 +54,11 @@ class _Listener:
     def forget(self) -> None:
         self.index.forget(self.endpoint)
 
-    def apply(self, event: Event) -> None:
-        self.index.apply(self.endpoint, event)
+    def apply(self, event: Event) -> bool:
+        return self.index.apply(self.endpoint, event)
 
 
-class Followers:
+class Subscriptions:
     """One subscriber for each endpoint, as long as `run` does."""
 
     def __init__(self, index: ExactIndex[Endpoint], sockets: EventSockets, log: FilteringBoundLogger) -> None:
@@ -70,10 +70,10 @@ class Followers:
         self._wanted: dict[Endpoint, None] = {}
         self._joined: asyncio.Queue[Endpoint] = asyncio.Queue()
 
-    def trust(self, endpoint: Endpoint) -> Trust:
+    def coverage(self, endpoint: Endpoint) -> Coverage:
         """Return how much of an endpoint's cache is known by its events."""
         subscriber = self._subscribers.get(endpoint)
-        return subscriber.trust if subscriber else Trust.NOTHING
+        return subscriber.coverage if subscriber else Coverage.NOTHING
 
     def follow(self, endpoint: Endpoint) -> None:
         """Listen to an endpoint from now on."""
@@ -114,7 +114,7 @@ class Followers:
             address=address,
             replay_address=replay_address,
             topic=self._sockets.topic,
-            listener=_Listener(self._index, endpoint),
+            observer=_IndexObserver(self._index, endpoint),
             log=self._log.bind(endpoint=endpoint.key),
         )
         self._subscribers[endpoint] = subscriber
@@ -122,5 +122,5 @@ class Followers:
             try:
                 await subscriber.run()
             except zmq.ZMQError as error:
-                self._log.warning("kv_events_socket", endpoint=endpoint.key, address=address, problem=str(error))
+                self._log.warning("kv_events_socket_failed", endpoint=endpoint.key, address=address, problem=str(error))
             await asyncio.sleep(RETRY_S)
