@@ -1,7 +1,6 @@
 """Are the picker's prefix hits real? Two real vLLM servers behind Envoy and the picker say so: ``make e2e-vllm``.
 
-Conversations that share system prompts are sent through Envoy, once with `random-picker` and once with the default
-profile, each with prompts of its own. What the picker believed is read from its log, what was true from vLLM's own
+Conversations that share system prompts are sent through Envoy with several profiles, each with prompts of its own. What the picker believed is read from its log, what was true from vLLM's own
 counters (``vllm:prefix_cache_queries_total`` and ``_hits_total``, in tokens) and from ``usage.cached_tokens``.
 """
 
@@ -169,7 +168,10 @@ def options_for(profile: str, servers: list[str], run: Run) -> StackOptions:
 
 
 def config_over(profile: str, servers: Sequence[str]) -> str:
-    """Return a profile of ``config/`` over these servers, named as ranks: each has ports of its own for its events."""
+    """Return a profile of ``config/`` over these servers, which it writes to a file of their own.
+
+    They are named as ranks: each has ports of its own for its events.
+    """
     config = yaml.safe_load((ROOT / "config" / f"{profile}.yaml").read_text())
     places = [server.split(":") for server in servers]
     pool = [{"name": f"vllm-rank-{i}", "address": host, "port": port} for i, (host, port) in enumerate(places)]
