@@ -1,7 +1,8 @@
 """Are the picker's prefix hits real? Two real vLLM servers behind Envoy and the picker say so: ``make e2e-vllm``.
 
-Conversations that share system prompts are sent through Envoy with several profiles, each with prompts of its own. What the picker believed is read from its log, what was true from vLLM's own
-counters (``vllm:prefix_cache_queries_total`` and ``_hits_total``, in tokens) and from ``usage.cached_tokens``.
+Conversations that share system prompts are sent through Envoy with several profiles, each with prompts of its own. What
+the picker believed is read from its log, what was true from vLLM's own counters
+(``vllm:prefix_cache_queries_total`` and ``_hits_total``, in tokens) and from ``usage.cached_tokens``.
 """
 
 import asyncio
