@@ -28,7 +28,7 @@ from epp.observability.header_rules import is_header_name
 from epp.observability.lifecycle_guards import GuardedDiscovery
 from epp.observability.logs import REQUEST_VERBOSITY
 from epp.plugin import ConfigurationError, Endpoint, EndpointSpec
-from epp.serving import Stop, listening_http, stop_signal
+from epp.serving import Stop, listening_http, raise_file_limit, stop_signal
 from epp.settings import Settings
 
 HEALTH_MESSAGE_BYTES = 4096
@@ -47,6 +47,7 @@ async def serve(settings: Settings, log: FilteringBoundLogger) -> None:
 
     Errors come in an `ExceptionGroup` when they happened beside running tasks.
     """
+    raise_file_limit()
     stop = stop_signal()
     service = Service(settings, log, stop)
     async with service.running():

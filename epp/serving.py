@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,17 @@ from aiohttp import web
 
 SHUTDOWN_S = 1.0
 """How long connections that are busy may keep a listener from closing."""
+
+
+def raise_file_limit() -> int:
+    """Allow as many open files as the system does, as Go programs do; returns that number.
+
+    A connection to each endpoint for its page, and one for its events, are more than the 1,024 that many systems allow
+    a program until it asks for more.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 class Stop:

@@ -35,7 +35,8 @@ class Publisher:
 
     def __init__(self, sockets: zmq.asyncio.Context, *, address: str, replay_address: str) -> None:
         self._sockets = sockets
-        self._address = address
+        self.address = address
+        self.replay_address = replay_address
         self._pub = sockets.socket(zmq.PUB)
         self._pub.bind(address)
         self._router = sockets.socket(zmq.ROUTER)
@@ -76,7 +77,7 @@ class Publisher:
     def _has_bound(self) -> bool:
         """Tell whether the address could be had: ZMQ lets go of it a little after the socket is closed."""
         try:
-            self._pub.bind(self._address)
+            self._pub.bind(self.address)
         except zmq.ZMQError as error:
             if error.errno != zmq.EADDRINUSE:
                 raise

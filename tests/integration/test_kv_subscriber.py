@@ -12,7 +12,7 @@ from epp.demo.process import free_ports
 from epp.plugin.testing import make_context
 from epp_plugins.kvevents.events import Event, Removed
 from epp_plugins.kvevents.stream import Coverage
-from epp_plugins.kvevents.subscriber import Subscriber
+from epp_plugins.kvevents.subscriber import SLICE, Subscriber
 from tests.fakes.kv_publisher import Publisher
 
 
@@ -36,7 +36,7 @@ class Heard:
 
 
 @asynccontextmanager
-async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subscriber]]:
+async def running(*, replay: bool, topic: str = "kv@") -> AsyncIterator[tuple[Publisher, Heard, Subscriber]]:
     port, replay_port = free_ports(HOST, [0, 0])
     heard = Heard()
     with zmq.asyncio.Context() as sockets:
@@ -46,7 +46,7 @@ async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subs
             sockets,
             address=f"tcp://{HOST}:{port}",
             replay_address=f"tcp://{HOST}:{replay_port}" if replay else None,
-            topic="kv@",
+            topic=topic,
             observer=heard,
             log=make_context().log,
         )
@@ -62,6 +62,25 @@ async def running(*, replay: bool) -> AsyncIterator[tuple[Publisher, Heard, Subs
                     task.cancel()
         finally:
             publisher.close()
+
+
+@asynccontextmanager
+async def watching(publisher: Publisher) -> AsyncIterator[tuple[Heard, Subscriber]]:
+    """Have one more subscriber, which asks for what was before."""
+    heard = Heard()
+    with zmq.asyncio.Context() as sockets:
+        subscriber = Subscriber(
+            sockets,
+            address=publisher.address,
+            replay_address=publisher.replay_address,
+            topic="",
+            observer=heard,
+            log=make_context().log,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(subscriber.run())
+            yield heard, subscriber
+            task.cancel()
 
 
 async def test_what_was_before_is_asked_for_and_what_comes_is_heard() -> None:
@@ -124,3 +143,24 @@ async def test_nothing_is_known_while_there_is_no_connection() -> None:
         publisher.close()
         await heard.wait_for(Removed([0]), "forget")
         assert subscriber.coverage is Coverage.NOTHING
+
+
+async def test_engine_under_another_topic_is_not_taken_for_one_that_has_said_nothing() -> None:
+    async with running(replay=True, topic="other@") as (_, heard, subscriber):
+        await asyncio.sleep(0.1)
+        assert heard.events == ["forget"]
+        assert subscriber.coverage is Coverage.NOTHING
+
+
+async def test_others_get_their_turn_while_much_is_sent_again() -> None:
+    async with running(replay=False) as (publisher, _, _):
+        for number in range(3000):
+            publisher.keep(number)
+        turns = 0
+        async with watching(publisher) as (heard, subscriber):
+            async with asyncio.timeout(20):
+                while Removed([2999]) not in heard.events[-1:]:
+                    await asyncio.sleep(0)
+                    turns += 1
+            assert turns > 3000 / SLICE
+            assert subscriber.coverage is Coverage.ALL

@@ -1,6 +1,7 @@
 """``epp serve`` as a process: ports, health, TLS, draining, exit codes."""
 
 import asyncio
+import resource
 import signal
 import socket
 import ssl
@@ -19,7 +20,7 @@ from epp._pb.base_pb2 import HeaderMap, HeaderValue
 from epp.demo.parts import HOST
 from epp.demo.process import free_ports
 from epp.extproc.tls import self_signed
-from tests.fakes.running import RunningPicker, running_picker
+from tests.fakes.running import PATIENCE_S, RunningPicker, running_picker
 from tests.fakes.upstream import Upstream, running_upstreams
 
 METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
@@ -268,3 +269,19 @@ async def test_port_that_is_taken_stops_the_start_with_its_address(flag: str) ->
     assert f"{port}" in stderr.decode()
     assert "in use" in stderr.decode()
     assert "Traceback" not in stderr.decode()
+
+
+async def test_service_may_have_as_many_open_files_as_the_system_allows(upstreams: list[Upstream]) -> None:
+    async with running_picker([upstreams[0].name]) as picker:
+        assert await picker.metric("process_max_fds") == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+async def test_engines_that_publish_nothing_keep_nobody_waiting(upstreams: list[Upstream]) -> None:
+    config = Path(__file__).parents[2] / "config" / "precise.yaml"
+    async with running_picker([upstreams[0].name], "--config-file", str(config)) as picker:
+        event = await picker.event(event="prefix_source_changed")
+        assert (event["is_exact"], event["reason"]) == (False, "its events are not heard")
+        assert await picker.metric("epp_prefix_is_exact") == 0
+        picker.child.process.terminate()
+        async with asyncio.timeout(PATIENCE_S):
+            await picker.event(event="stopped")

@@ -176,7 +176,11 @@ async def test_endpoint_that_is_avoided_or_fails_is_not_asked_as_long_as_another
     [
         pytest.param(Engine(status=403), id="not allowed"),
         pytest.param(Engine(status=500), id="broken"),
+        pytest.param(Engine(status=404, answer={"detail": "Not Found"}), id="no such path"),
+        pytest.param(Engine(status=307), id="redirect"),
         pytest.param(Engine(answer={"tokens": []}), id="another answer"),
+        pytest.param(Engine(answer={"token_ids": [-1]}), id="ids below 0"),
+        pytest.param(Engine(answer={"token_ids": [2**32]}), id="ids too large"),
         pytest.param(Engine(delay_s=1.0), id="too slow"),
     ],
 )
@@ -200,8 +204,16 @@ async def test_server_that_is_gone_costs_a_request_its_tokens_and_nothing_else()
         assert await tokens_of(producer, chat(), gone) is None
 
 
-async def test_request_that_the_engine_refuses_is_no_failure() -> None:
-    engine = Engine(status=400)
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(Engine(status=400), id="bad request"),
+        pytest.param(Engine(status=401), id="wrong key"),
+        pytest.param(Engine(status=404, answer={"error": {"message": "no such model"}}), id="unknown model"),
+        pytest.param(Engine(status=429), id="busy"),
+    ],
+)
+async def test_request_that_the_engine_refuses_is_no_failure(engine: Engine) -> None:
     async with serving(engine) as endpoint, working(Params()) as producer:
         for _ in range(FAILURES + 2):
             assert await tokens_of(producer, chat(), endpoint) is None
@@ -219,3 +231,12 @@ async def test_request_that_the_engine_refuses_is_no_failure() -> None:
 def test_parameters_that_make_no_sense_are_refused(vllm: Vllm, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         TokenProducer(Params(vllm=vllm), make_context())
+
+
+async def test_many_failures_at_once_pause_no_longer_than_one() -> None:
+    clock, engine = Clock(), Engine(status=500)
+    async with serving(engine) as endpoint, working(Params(), clock=clock) as producer:
+        await asyncio.gather(*(tokens_of(producer, chat(), endpoint) for _ in range(FAILURES + 20)))
+        clock.now_s = FIRST_PAUSE_S
+        await tokens_of(producer, chat(), endpoint)
+    assert len(engine.asked) == FAILURES + 20 + 1

@@ -37,6 +37,10 @@ class Stored:
     """Of all of them."""
     block_tokens: int
     adapter: str = ""
+    medium: str = ""
+    """Where they are, such as ``GPU`` or ``CPU``."""
+    group: int | None = None
+    """Which of the model's groups of layers they are of."""
     extra: Sequence[Sequence[object]] = field(default=())
     """For each block what it depends on beside its tokens: salt, media. Empty: on nothing."""
 
@@ -46,6 +50,8 @@ class Removed:
     """Blocks that an engine has no more."""
 
     hashes: Sequence[BlockHash]
+    medium: str = ""
+    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +62,41 @@ class Cleared:
 Event = Stored | Removed | Cleared
 
 
-def read_batch(payload: bytes) -> Sequence[Event]:
-    """Return the events of a message that say something about prefixes; raises `ValueError` for one that is none."""
+def read_batch(payload: bytes) -> tuple[Sequence[Event], Sequence[str]]:
+    """Return the events of a message that say something about prefixes, and why others could not be read.
+
+    Raises `ValueError` for a message that is no batch of events.
+    """
     try:
         batch = msgspec.msgpack.decode(payload)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"no msgpack: {error}") from error
     if not isinstance(batch, list) or len(batch) < len(("time", "events")) or not isinstance(batch[1], list):
         raise ValueError("no batch of events")
-    events = (_read(event) for event in batch[1])
-    return [event for event in events if event is not None]
+    events: list[Event] = []
+    problems: list[str] = []
+    for one in batch[1]:
+        try:
+            event = _read(one)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if event is not None:
+            events.append(event)
+    return events, problems
 
 
 def _read(event: object) -> Event | None:
     """Return an event; ``None`` for one of a kind that is not known, or that says nothing about prefixes."""
     kind, fields = _fields(event)
-    attention, group = fields.get("kv_cache_spec_kind"), fields.get("group_idx")
-    if not isinstance(attention, str | None) or not isinstance(group, int | None):
-        raise ValueError("kv_cache_spec_kind or group_idx of another type")  # noqa: TRY004 - of a message
-    if attention not in WHOLE_ATTENTION or group not in {None, 0}:
-        return None
+    attention, group, medium = fields.get("kv_cache_spec_kind"), fields.get("group_idx"), fields.get("medium")
+    if not (isinstance(attention, str | None) and isinstance(group, int | None) and isinstance(medium, str | None)):
+        raise ValueError("kv_cache_spec_kind, group_idx or medium of another type")  # noqa: TRY004 - of a message
     match kind:
-        case "BlockStored":
-            return _stored(fields)
+        case "BlockStored" if attention in WHOLE_ATTENTION and fields.get("token_ids") != []:
+            return _stored(fields, medium=medium or "", group=group)
         case "BlockRemoved":
-            return Removed(_hashes(fields))
+            return Removed(_hashes(fields), medium=medium or "", group=group)
         case "AllBlocksCleared":
             return Cleared()
     return None
@@ -95,7 +111,7 @@ def _fields(event: object) -> tuple[object, Mapping[str, object]]:
     raise ValueError("an event that is neither a map nor a list")
 
 
-def _stored(fields: Mapping[str, object]) -> Stored:
+def _stored(fields: Mapping[str, object], *, medium: str, group: int | None) -> Stored:
     hashes, tokens, block_tokens = _hashes(fields), fields.get("token_ids"), fields.get("block_size")
     if not isinstance(block_tokens, int) or not 0 < block_tokens <= MAX_BLOCK_TOKENS:
         raise ValueError(f"block_size {block_tokens!r}")
@@ -113,6 +129,8 @@ def _stored(fields: Mapping[str, object]) -> Stored:
         tokens=tokens,
         block_tokens=block_tokens,
         adapter=adapter if isinstance(adapter, str) else "",
+        medium=medium,
+        group=group,
         extra=_extra(fields.get("extra_keys"), len(hashes)),
     )
 

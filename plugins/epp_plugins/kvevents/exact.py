@@ -92,10 +92,10 @@ class _Engine:
     block_tokens: int
     has_stored: bool = False
     """It has said so itself."""
-    blocks: dict[BlockHash, int] = field(default_factory=dict)
-    """The engine's own hash -> ours."""
-    copies: dict[BlockHash, int] = field(default_factory=dict)
-    """The engine's own hash -> how often, for blocks that it has more than once: on several devices."""
+    group: int | None = None
+    """The group of layers whose blocks count: the first that sees everything before it. Others have blocks beside."""
+    blocks: dict[str, dict[BlockHash, int]] = field(default_factory=dict)
+    """Medium -> the engine's own hash -> ours."""
     expected: set[ExpectedBlocks] = field(default_factory=set)
 
 
@@ -131,15 +131,15 @@ class ExactIndex(Generic[E]):
     def apply(self, endpoint: E, event: Event) -> bool:
         """Take note of what an endpoint says; tells whether all of it was.
 
-        Blocks after one that is not known, or beyond the bound, are passed over.
+        Blocks after one that is not known, of another size than the first, or beyond the bound, are passed over.
         """
         match event:
             case Stored():
                 return self._store(endpoint, event)
             case Removed():
                 engine = self._engines.get(endpoint)
-                for own_hash in event.hashes if engine else ():
-                    self._drop(self._engines[endpoint], own_hash)
+                if engine is not None and event.group == engine.group:
+                    self._remove(engine, event)
             case Cleared():
                 self.forget(endpoint)
         return True
@@ -185,9 +185,10 @@ class ExactIndex(Generic[E]):
         engine = self._engines.pop(endpoint, None)
         if engine is None:
             return
-        self._count -= len(engine.blocks)
-        for block in engine.blocks.values():
-            self._named.forget(block, engine.slot)
+        for blocks in engine.blocks.values():
+            self._count -= len(blocks)
+            for block in blocks.values():
+                self._named.forget(block, engine.slot)
         for expected in engine.expected:
             for block in expected.chain:
                 self._expected.forget(block, engine.slot)
@@ -209,44 +210,47 @@ class ExactIndex(Generic[E]):
 
     def _store(self, endpoint: E, event: Stored) -> bool:
         engine = self._engine(endpoint, event.block_tokens)
-        if engine.block_tokens != event.block_tokens:
-            self.forget(endpoint)
-            engine = self._engine(endpoint, event.block_tokens)
-        engine.has_stored = True
-        previous = _root(event.adapter) if event.parent is None else engine.blocks.get(event.parent)
-        if previous is None or self._count + len(event.hashes) > self._max_blocks:
+        if not engine.has_stored:
+            if engine.block_tokens != event.block_tokens:
+                self.forget(endpoint)
+                engine = self._engine(endpoint, event.block_tokens)
+            engine.has_stored, engine.group = True, event.group
+        if event.group != engine.group:
+            return True
+        previous = _root(event.adapter) if event.parent is None else _block_of(engine, event.parent)
+        is_too_much = self._count + len(event.hashes) > self._max_blocks
+        if previous is None or is_too_much or event.block_tokens != engine.block_tokens:
             return False
         self._adapters.add(event.adapter)
         # vLLM repeats the adapter's name among the extra keys; the root has it already.
         extra = [[key for key in keys if key != event.adapter] for keys in event.extra]
         chain = _chain(previous, event.tokens, block_tokens=event.block_tokens, extra=extra)
+        named = engine.blocks.setdefault(event.medium, {})
         for own_hash, block in zip(event.hashes, chain, strict=True):
-            self._add(engine, own_hash, block)
+            self._name(engine, named, own_hash, block)
         return True
 
-    def _add(self, engine: _Engine, own_hash: BlockHash, block: int) -> None:
-        if own_hash in engine.blocks:
-            if engine.blocks[own_hash] == block:
-                engine.copies[own_hash] = engine.copies.get(own_hash, 1) + 1
-                return
-            engine.copies.pop(own_hash, None)
-            self._drop(engine, own_hash)
-        engine.blocks[own_hash] = block
+    def _name(self, engine: _Engine, named: dict[BlockHash, int], own_hash: BlockHash, block: int) -> None:
+        """Note a block; one that is named again counts once, because engines also report blocks that are reused."""
+        before = named.get(own_hash)
+        if before == block:
+            return
+        if before is not None:
+            self._count -= 1
+            self._named.let_go(before, engine.slot)
+        named[own_hash] = block
         self._count += 1
         self._named.hold(block, engine.slot)
 
-    def _drop(self, engine: _Engine, own_hash: BlockHash) -> None:
-        block = engine.blocks.get(own_hash)
-        if block is None:
-            return
-        copies = engine.copies.pop(own_hash, 1) - 1
-        if copies:
-            if copies > 1:
-                engine.copies[own_hash] = copies
-            return
-        del engine.blocks[own_hash]
-        self._count -= 1
-        self._named.let_go(block, engine.slot)
+    def _remove(self, engine: _Engine, event: Removed) -> None:
+        """Let go of blocks on a medium, on all of them where the engine does not say on which."""
+        media = [event.medium] if event.medium else list(engine.blocks)
+        for named in (engine.blocks.get(medium, {}) for medium in media):
+            for own_hash in event.hashes:
+                block = named.pop(own_hash, None)
+                if block is not None:
+                    self._count -= 1
+                    self._named.let_go(block, engine.slot)
 
     def _engine(self, endpoint: E, block_tokens: int) -> _Engine:
         engine = self._engines.get(endpoint)
@@ -255,6 +259,11 @@ class ExactIndex(Generic[E]):
             engine = self._engines[endpoint] = _Engine(slot, block_tokens)
             self._endpoints[slot] = endpoint
         return engine
+
+
+def _block_of(engine: _Engine, own_hash: BlockHash) -> int | None:
+    """Return our hash of a block, wherever it is; ``None`` for one that is not known."""
+    return next((named[own_hash] for named in engine.blocks.values() if own_hash in named), None)
 
 
 def _root(adapter: str) -> int:

@@ -46,6 +46,8 @@ class Stream:
     """The number that is expected; ``None`` before the first message."""
     _published: int | None = None
     """The highest number that was published since it began, not sent again."""
+    _asked_from: int | None = None
+    """The number that was asked from last."""
     _waiting: dict[int, bytes] = field(default_factory=dict)
     """Messages after a gap, by number."""
 
@@ -76,16 +78,26 @@ class Stream:
         self._next += 1
         return Step(apply=[payload, *self._caught_up()])
 
-    def replay_ended(self, *, is_whole: bool) -> Step:
-        """Take note that the engine has sent again all that it keeps: what is still missing is lost.
+    def asked(self, number: int) -> None:
+        """Take note that messages are asked for, from a number on."""
+        self._asked_from = number
 
-        Not ``is_whole``: it was waited for in vain. An engine that keeps nothing at all has said nothing yet.
+    def replay_ended(self, *, is_whole: bool) -> Step:
+        """Take note that no more is sent again: what is still missing is asked for once more, or lost.
+
+        ``is_whole``: the engine said so; else it stopped, as some do when much is asked for. An engine that keeps
+        nothing at all has said nothing yet.
         """
-        if not self._waiting:
-            if self._next is None and is_whole:
-                self._next, self._heard_all = 0, True
-            return Step()
-        return self._lost()
+        has_progressed = self._next is not None and self._asked_from is not None and self._next > self._asked_from
+        if has_progressed and (self._waiting or not is_whole):
+            return Step(ask_from=self._next)
+        if self._waiting:
+            return self._lost()
+        if not is_whole:
+            self._heard_all = False
+        elif self._next is None:
+            self._next, self._heard_all = 0, True
+        return Step()
 
     def _begin_again(self, number: int, payload: bytes) -> Step:
         self._waiting.clear()

@@ -14,9 +14,15 @@ from epp_plugins.kvevents.stream import MAX_WAITING, Coverage, Step, Stream
 
 END_OF_REPLAY = b"\xff" * 8
 """The number that ends what an engine sends again, as vLLM has it."""
-REPLAY_TIMEOUT_S = 5.0
+REPLAY_PAUSE_S = 5.0
+"""Longest pause between two messages that are sent again."""
+MOST_REPLAYED = 20_000
+"""Messages that are taken in for one question: twice what vLLM keeps."""
+MOST_QUESTIONS = 100
+SLICE = 16
+"""Messages after which others get their turn."""
 MESSAGE_PARTS, REPLAY_PARTS = 3, 4
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 RECONNECT_MS, MAX_RECONNECT_MS = 100, 5000
 HEARTBEAT_MS, SILENCE_MS = 5000, 15_000
 """How often a connection is tried, and after how long without an answer it counts as gone: a node that lost its power
@@ -60,12 +66,15 @@ class Subscriber:
         self._log = log.bind(address=address)
         self._stream = self._new_stream()
         self._is_connected = False
+        self._is_behind = False
         self._has_missed = False
 
     @property
     def coverage(self) -> Coverage:
-        """What is known by the stream now; nothing while there is no connection."""
-        return self._stream.coverage if self._is_connected else Coverage.NOTHING
+        """What is known by the stream now; nothing while there is no connection, a part while much is taken in."""
+        if not self._is_connected:
+            return Coverage.NOTHING
+        return Coverage.PART if self._is_behind else self._stream.coverage
 
     async def run(self) -> None:
         """Listen."""
@@ -90,7 +99,7 @@ class Subscriber:
                 change = await recv_monitor_message(changes)
                 await self._begin_anew(is_connected=change["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED)
             elif messages in ready:
-                step = self._take(await messages.recv_multipart())
+                step = await self._take(await messages.recv_multipart())
                 if step is not None and step.ask_from is not None:
                     await self._replay(step.ask_from)
 
@@ -104,30 +113,41 @@ class Subscriber:
             await self._replay(0)
 
     async def _replay(self, number: int) -> None:
-        """Ask for messages from a number on, and take in what is sent until the end is."""
+        """Ask for messages from a number on, and take in what is sent, until nothing more can be had."""
         asked: int | None = number
-        while asked is not None and self._replay_address is not None:
+        for _ in range(MOST_QUESTIONS):
+            if asked is None or self._replay_address is None:
+                return
             with self._socket(zmq.DEALER) as replay:
                 replay.connect(self._replay_address)
                 await replay.send_multipart([b"", asked.to_bytes(_NUMBER_BYTES, "big")])
+                self._stream.asked(asked)
                 step = self._stream.replay_ended(is_whole=await self._took_all(replay))
-            self._act(step)
+            await self._act(step)
             asked = step.ask_from
 
     async def _took_all(self, replay: zmq.asyncio.Socket) -> bool:
-        """Take in what is sent again; tells whether its end came in time."""
-        try:
-            async with asyncio.timeout(REPLAY_TIMEOUT_S):
-                while True:
+        """Take in what is sent again; tells whether it was all that the engine keeps."""
+        is_whole = True
+        for _ in range(MOST_REPLAYED):
+            # What is there already is had without a wait, so nobody else would get a turn.
+            await asyncio.sleep(0)
+            try:
+                async with asyncio.timeout(REPLAY_PAUSE_S):
                     parts = await replay.recv_multipart()
-                    if len(parts) == REPLAY_PARTS and parts[2] == END_OF_REPLAY:
-                        return True
-                    self._take(parts[1:], is_again=True)
-        except TimeoutError:
-            self._log.warning("kv_events_replay_failed", problem=f"no end within {REPLAY_TIMEOUT_S:g} s")
-            return False
+            except TimeoutError:
+                self._log.warning("kv_events_replay_failed", problem=f"nothing came for {REPLAY_PAUSE_S:g} s")
+                return False
+            if len(parts) == REPLAY_PARTS and parts[2] == END_OF_REPLAY:
+                return is_whole
+            if len(parts) == REPLAY_PARTS and not parts[1].startswith(self._topic.encode()):
+                self._missed(f"its topic is {parts[1]!r}, which does not begin with the topicFilter")
+                is_whole = False
+                continue
+            await self._take(parts[1:], is_again=True)
+        return False
 
-    def _take(self, parts: Sequence[bytes], *, is_again: bool = False) -> Step | None:
+    async def _take(self, parts: Sequence[bytes], *, is_again: bool = False) -> Step | None:
         """Take in a message; one that is none is passed over, and so is what an old connection has left."""
         if not self._is_connected:
             return None
@@ -135,21 +155,35 @@ class Subscriber:
             self._missed(f"a message of {len(parts)} parts, or a number that is none")
             return None
         step = self._stream.received(int.from_bytes(parts[1], "big"), parts[2], is_again=is_again)
-        self._act(step)
+        await self._act(step)
         return step
 
-    def _act(self, step: Step) -> None:
+    async def _act(self, step: Step) -> None:
         if step.forget:
             self._observer.forget()
-        for payload in step.apply:
-            try:
-                events = read_batch(payload)
-            except ValueError as error:
-                self._missed(str(error))
-                continue
-            taken = [self._observer.apply(event) for event in events]
-            if not all(taken):
-                self._missed("blocks after one that is not known, or more than the index may hold")
+        self._is_behind = len(step.apply) > SLICE
+        try:
+            for number, payload in enumerate(step.apply, start=1):
+                self._apply(payload)
+                if not number % SLICE:
+                    await asyncio.sleep(0)
+        finally:
+            self._is_behind = False
+
+    def _apply(self, payload: bytes) -> None:
+        try:
+            events, problems = read_batch(payload)
+        except ValueError as error:
+            events, problems = (), [str(error)]
+        # Each is applied, also after one that could not be.
+        taken = [self._observer.apply(event) for event in events]
+        if not all(taken):
+            problems = [
+                *problems,
+                "blocks after an unknown one, of another size, or more than the index may hold",
+            ]
+        if problems:
+            self._missed(problems[0])
 
     def _missed(self, problem: str) -> None:
         """Go on without a message, or a part of it; says so once a connection."""

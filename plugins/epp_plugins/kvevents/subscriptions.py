@@ -101,7 +101,7 @@ class Subscriptions:
                 async with asyncio.TaskGroup() as group:
                     while True:
                         endpoint = await self._joined.get()
-                        if endpoint in self._wanted:
+                        if endpoint in self._wanted and endpoint not in self._tasks:
                             self._tasks[endpoint] = group.create_task(self._listen(endpoint, sockets))
             finally:
                 self._tasks.clear()

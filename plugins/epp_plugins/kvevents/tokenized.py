@@ -9,10 +9,11 @@ from epp_plugins.kvevents.exact import ExactIndex, ExpectedBlocks, Outcome, toke
 class TokenizedRequest:
     """A request's prompts as tokens, and the blocks that an endpoint is expected to have because of it."""
 
-    __slots__ = ("_adapter", "_chains", "_expected", "_prompts", "_salt", "endpoint")
+    __slots__ = ("_adapter", "_chains", "_expected", "_model", "_prompts", "_salt", "endpoint")
 
     def __init__(self, request: InferenceRequest, prompts: Sequence[TokenizedPrompt], *, adapter: str) -> None:
         self._prompts = prompts
+        self._model = request.model
         self._adapter = adapter
         self._salt = request.cache_salt
         self._chains: dict[int, list[list[int]]] = {}
@@ -46,10 +47,14 @@ class TokenizedRequest:
         ]
 
     def release(self, index: ExactIndex[Endpoint]) -> set[Outcome]:
-        """Expect them no more; returns what the endpoint has said of them meanwhile, nothing where it was not asked."""
+        """Expect them no more; returns what the endpoint has said of them meanwhile, nothing where it was not asked.
+
+        Nor where the model has turned out to be an adapter since: then others were to be expected.
+        """
         endpoint, self.endpoint = self.endpoint, None
         expected, self._expected = self._expected, []
-        return {index.release(endpoint, one) for one in expected} if endpoint is not None else set()
+        outcomes = {index.release(endpoint, one) for one in expected} if endpoint is not None else set()
+        return outcomes if self._adapter or not index.has_adapter(self._model) else set()
 
     def forget(self) -> None:
         """Let go of the prompts: answers can take minutes."""

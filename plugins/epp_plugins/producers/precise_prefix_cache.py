@@ -1,6 +1,6 @@
 """``precise-prefix-cache-producer``: knows from the engines themselves which endpoint has which prompt beginning."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -63,9 +63,10 @@ class PrecisePrefixCacheProducer:
         self._subscriptions = Subscriptions(self._index, sockets, context.log)
         self._silent: dict[Endpoint, int] = {}
         self._is_exact: dict[Endpoint, bool] = {}
+        """As it was logged last."""
         blocks = context.metrics.gauge("epp_prefix_exact_blocks", "Prefix blocks that engines say they have.")
         blocks.set_function(lambda: len(self._index))
-        context.metrics.registry.register(_ExactCollector(self._is_exact))
+        context.metrics.registry.register(_ExactCollector(self._is_exact, self._coverage))
 
     async def run_in_background(self) -> None:
         """Listen to the engines."""
@@ -213,14 +214,15 @@ _REASONS = {
 class _ExactCollector(Collector):
     """Yields for each endpoint whether its matches are exact, read when the metrics are collected."""
 
-    def __init__(self, is_exact: Mapping[Endpoint, bool]) -> None:
-        self._is_exact = is_exact
+    def __init__(self, endpoints: Iterable[Endpoint], coverage: Callable[[Endpoint], Coverage]) -> None:
+        self._endpoints = endpoints
+        self._coverage = coverage
 
     def collect(self) -> Iterator[Metric]:
         """Yield the family."""
         exact = GaugeMetricFamily(
             "epp_prefix_is_exact", "1 where matches come from all of an endpoint's own KV events.", labels=["endpoint"]
         )
-        for endpoint, is_exact in self._is_exact.items():
-            exact.add_metric([endpoint.key], int(is_exact))
+        for endpoint in self._endpoints:
+            exact.add_metric([endpoint.key], int(self._coverage(endpoint) is Coverage.ALL))
         yield exact

@@ -4,10 +4,11 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import aiohttp
 import msgspec
+from msgspec import Meta
 
 from epp.plugin import (
     Attribute,
@@ -32,8 +33,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 MOST_DOUBLINGS = 10
 LEAST_TIMEOUT_S = 0.001
 OK = 200
-ITS_OWN_FAULT = frozenset({400, 413, 422})
-"""Answers that blame the request: the engine would refuse it too."""
+NOT_ITS_FAULT = frozenset({400, 401, 413, 422, 429})
+"""Answers that blame the request, or its client: a client must not be able to have nobody asked any more."""
+NOT_FOUND = 404
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 SCALE_OUT = "start vLLM with --enable-scale-out, or name a `vllm launch render` server in vllm.url"
 
 
@@ -61,7 +64,7 @@ class Params(PluginParams):
 
 
 class _Place(msgspec.Struct):
-    offset: int
+    offset: Annotated[int, Meta(ge=0)]
 
 
 class _Features(msgspec.Struct):
@@ -71,7 +74,7 @@ class _Features(msgspec.Struct):
 class _Rendered(msgspec.Struct):
     """What vLLM 0.32 answers, as far as it matters here (`GenerateRequest`)."""
 
-    token_ids: list[int]
+    token_ids: list[Annotated[int, Meta(ge=0, lt=2**32)]]
     features: _Features | None = None
 
 
@@ -166,7 +169,7 @@ class TokenProducer:
 
     def _headers(self, request: InferenceRequest) -> Mapping[str, str]:
         """Return what goes along: an engine of the pool may want the client's key, a server of its own shall not."""
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if self._url is None and "authorization" in request.head:
             headers["authorization"] = request.head["authorization"]
         return headers
@@ -188,8 +191,10 @@ class _Pause:
 
     def failed(self, problem: str) -> None:
         """Take note that there was no answer that could be used."""
+        if self.is_on:
+            return  # asked before it was
         self._failures += 1
-        if self._failures >= FAILURES and not self.is_on:
+        if self._failures >= FAILURES:
             pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures - FAILURES, MOST_DOUBLINGS))
             self._until_s = self._clock() + pause_s
             self._log.warning("tokenizing_paused", problem=problem, pause_s=pause_s)
@@ -206,14 +211,25 @@ async def _rendered(
 
     Raises `aiohttp.ClientError`, `msgspec.MsgspecError` or `TimeoutError` when it cannot be asked.
     """
-    async with http.post(url, data=body, headers=headers) as response:
-        text = await response.read()
-        if response.status in ITS_OWN_FAULT:
+    async with http.post(url, data=body, headers=headers, allow_redirects=False) as response:
+        text = await _bounded(response)
+        # An unknown model is the client's fault, too; an unknown path has no error of vLLM's in its answer.
+        if response.status in NOT_ITS_FAULT or (response.status == NOT_FOUND and b'"error"' in text):
             return None
         if response.status != OK:
-            hint = f"; {SCALE_OUT}" if response.status in {403, 404} else ""
+            hint = f"; {SCALE_OUT}" if response.status in {403, NOT_FOUND} else ""
             raise aiohttp.ClientPayloadError(f"status {response.status}{hint}")
         return _ANSWER.decode(text)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Return an answer's body; raises `aiohttp.ClientError` for one that is too long to be true."""
+    text = bytearray()
+    async for chunk in response.content.iter_any():
+        text += chunk
+        if len(text) > MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(text)
 
 
 def _api_of(request: InferenceRequest) -> str | None:

@@ -114,6 +114,16 @@ def test_message_that_was_sent_again_may_be_published_once_after_that() -> None:
     assert coverage_of(stream) is Coverage.ALL
 
 
+def test_engine_that_stops_sending_is_asked_again_as_long_as_that_brings_something() -> None:
+    stream = Stream(can_replay=True)
+    stream.asked(0)
+    feed(stream, 0, 1, is_again=True)
+    assert stream.replay_ended(is_whole=False) == Step(ask_from=2)
+    stream.asked(2)
+    assert stream.replay_ended(is_whole=False) == Step()
+    assert coverage_of(stream) is Coverage.PART
+
+
 def test_message_that_was_not_understood_leaves_a_part() -> None:
     stream = Stream(can_replay=True)
     feed(stream, 0)
