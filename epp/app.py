@@ -68,6 +68,8 @@ class Service:
         self._metrics = _make_metrics()
         surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random)
         self._assembly = _assemble(settings, surroundings)
+        for note in self._assembly.notes:
+            log.warning("config_note", path=note.path, message=note.message)
         self._specs = _static_endpoints(settings, self._assembly.discovery)
         self._pool_known = asyncio.Event()
         source = self._assembly.source
@@ -154,6 +156,7 @@ class Service:
             pool=self._datastore.endpoints,
             parsers=ParserTable(assembly.parsers),
             producers=assembly.producers,
+            admitters=assembly.admitters,
             scheduler=assembly.scheduler,
             reporting=Reporting(
                 observers=assembly.observers,

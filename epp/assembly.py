@@ -9,10 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
-from epp.config import DEFAULT_CONFIG, EndpointPickerConfig, ProfilePluginSpec, ProfileSpec, check, read_config
+from epp.config import (
+    DEFAULT_CONFIG,
+    EndpointPickerConfig,
+    ProfilePluginSpec,
+    ProfileSpec,
+    check,
+    notes_on,
+    read_config,
+)
 from epp.config.defaults import (
     DEFAULT_DATA_SOURCE,
     DEFAULT_EXTRACTOR,
@@ -20,8 +28,10 @@ from epp.config.defaults import (
     DEFAULT_PICKER,
     DEFAULT_PROFILE_HANDLER,
 )
+from epp.config.flow_control import detector_references, policy_references
 from epp.observability import Guard, Metrics
 from epp.observability.lifecycle_guards import (
+    GuardedAdmitter,
     GuardedDiscovery,
     GuardedObserver,
     GuardedParser,
@@ -46,11 +56,14 @@ class Assembly:
     scheduler: Scheduler
     parsers: Sequence[GuardedParser]
     producers: Sequence[GuardedProducer]
+    admitters: Sequence[GuardedAdmitter]
     workers: Sequence[GuardedWorker]
     observers: GuardedObserver
     discovery: GuardedDiscovery | None
     source: GuardedDataSource
     extractor: GuardedExtractor
+    notes: Sequence[Problem]
+    """What is valid in the configuration, and does not do what it looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +107,9 @@ class _Assembler:
     ) -> None:
         self._config = config
         self._surroundings = surroundings
-        self._families: dict[str, MetricWrapperBase] = {}
+        self._families: dict[str, Collector] = {}
         self._problems = problems
+        self._notes = notes_on(config)
         self._workshop = Workshop(registry, self._context, problems)
 
     def assemble(self) -> Assembly:
@@ -112,6 +126,8 @@ class _Assembler:
             self._profile(spec, f"schedulingProfiles[{i}]", default_picker)
             for i, spec in enumerate(self._profile_specs())
         ]
+        self._workshop.connect()
+        self._flow_control()
         producers = self._workshop.producers()
         if self._problems:
             raise ConfigurationError(self._problems)
@@ -119,9 +135,10 @@ class _Assembler:
         named = self._workshop.named
         return Assembly(
             profiles=profiles,
-            scheduler=Scheduler(profiles, GuardedProfileHandler(guard(handler), plugins[handler])),
+            scheduler=self._scheduler(profiles, handler),
             parsers=[GuardedParser(guard(name), plugins[name]) for name in parsers],
             producers=[GuardedProducer(guard(name), plugins[name]) for name in producers],
+            admitters=[GuardedAdmitter(guard(name), plugins[name]) for name in named(Role.ADMITTER)],
             workers=[GuardedWorker(guard(name), plugins[name]) for name in named(Role.BACKGROUND_WORKER)],
             observers=GuardedObserver(
                 routed=[(guard(name), plugins[name]) for name in named(Role.ROUTED_OBSERVER)],
@@ -134,6 +151,7 @@ class _Assembler:
             discovery=GuardedDiscovery(guard(discovery), plugins[discovery]) if discovery else None,
             source=GuardedDataSource(guard(source), plugins[source]),
             extractor=GuardedExtractor(guard(extractor), plugins[extractor]),
+            notes=self._notes,
         )
 
     def _context(self, name: str) -> PluginContext:
@@ -149,7 +167,7 @@ class _Assembler:
     def _guard(self, name: str) -> Guard:
         return Guard(name, metrics=self._surroundings.metrics, log=self._surroundings.log)
 
-    def _note(self, path: str, message: str) -> None:
+    def _problem(self, path: str, message: str) -> None:
         self._problems.append(Problem(path, message))
 
     def _profile_handler(self) -> str:
@@ -157,19 +175,23 @@ class _Assembler:
         handlers = self._workshop.named(Role.PROFILE_HANDLER)
         profiles = len(self._config.scheduling_profiles)
         if len(handlers) > 1:
-            self._note("plugins", f"one profile handler is needed, not {len(handlers)}: {handlers}")
+            self._problem("plugins", f"one profile handler is needed, not {len(handlers)}: {handlers}")
         if not handlers and profiles > 1:
             message = f"{profiles} profiles need a profile handler among the plugins to choose between them"
-            self._note("schedulingProfiles", message)
+            self._problem("schedulingProfiles", message)
         name = self._workshop.first_or_default(Role.PROFILE_HANDLER, DEFAULT_PROFILE_HANDLER)
         most = getattr(self._workshop.plugins.get(name), "max_profiles", None)
         if handlers and most is not None and profiles > most:
             message = f"profile handler `{name}` runs {most} profile, so the other {profiles - most} would do nothing"
-            self._note("schedulingProfiles", message)
+            self._problem("schedulingProfiles", message)
         return name
 
+    def _scheduler(self, profiles: Sequence[Profile], handler: str) -> Scheduler:
+        guarded = GuardedProfileHandler(self._guard(handler), self._workshop.plugins[handler])
+        return Scheduler(profiles, guarded, optional=guarded.optional_profiles)
+
     def _parsers(self) -> Sequence[str]:
-        named = [ref.plugin_ref for ref in self._config.request_handler.parsers]
+        named = [ref.plugin_ref for ref in self._config.parsers]
         for i, name in enumerate(named):
             self._require_role(name, Role.PARSER, f"requestHandler.parsers[{i}]")
         if named:
@@ -188,14 +210,14 @@ class _Assembler:
         sources = self._config.data_layer.sources
         if not sources and not self._config.data_layer.inject_defaults:
             message = "is needed where injectDefaults is false: nothing would tell which endpoints are ready"
-            self._note("dataLayer.sources", message)
+            self._problem("dataLayer.sources", message)
         if len(sources) > 1:
-            self._note("dataLayer.sources", f"one source of load is needed, not {len(sources)}")
+            self._problem("dataLayer.sources", f"one source of load is needed, not {len(sources)}")
         for i, spec in enumerate(sources):
             path = f"dataLayer.sources[{i}]"
             self._require_role(spec.plugin_ref, Role.DATA_SOURCE, path)
             if len(spec.extractors) > 1:
-                self._note(f"{path}.extractors", f"one extractor is needed, not {len(spec.extractors)}")
+                self._problem(f"{path}.extractors", f"one extractor is needed, not {len(spec.extractors)}")
             for j, ref in enumerate(spec.extractors):
                 self._require_role(ref.plugin_ref, Role.EXTRACTOR, f"{path}.extractors[{j}]")
         source = sources[0] if sources else None
@@ -205,16 +227,25 @@ class _Assembler:
             extractor.plugin_ref if extractor else self._only(Role.EXTRACTOR, DEFAULT_EXTRACTOR),
         )
 
+    def _flow_control(self) -> None:
+        """Check that plugins are what the sections about waiting take them for."""
+        for path, name in detector_references(self._config):
+            self._require_role(name, Role.SATURATION_DETECTOR, path)
+        for path, name, policy in policy_references(self._config):
+            plugin = self._workshop.plugins.get(name)
+            if plugin is not None and getattr(plugin, "flow_control_policy", None) is not policy:
+                self._problem(path, f"`{name}` is no {policy.value}")
+
     def _only(self, role: Role, default_type: str) -> str:
         """Return the one plugin with a role that no section names, or the default one."""
         present = self._workshop.named(role)
         if len(present) > 1:
-            self._note("dataLayer.sources", f"say which {role.noun} is used, of {present}")
+            self._problem("dataLayer.sources", f"say which {role.noun} is used, of {present}")
         return self._workshop.first_or_default(role, default_type)
 
     def _require_role(self, name: str, role: Role, path: str) -> None:
         if self._workshop.is_built(name) and not self._workshop.has_role(name, role):
-            self._note(f"{path}.pluginRef", f"`{name}` is no {role.noun}")
+            self._problem(f"{path}.pluginRef", f"`{name}` is no {role.noun}")
 
     def _profile_specs(self) -> Sequence[ProfileSpec]:
         """Return the configured profiles, or one that holds every filter, scorer and picker in their order."""
@@ -231,12 +262,12 @@ class _Assembler:
         workshop = self._workshop
         for i, entry in enumerate(spec.plugins):
             if workshop.is_built(entry.plugin_ref) and not self._fits_profile(entry.plugin_ref):
-                message = f"`{entry.plugin_ref}` is no filter, scorer or picker, so it would do nothing in a profile"
-                self._note(f"{path}.plugins[{i}].pluginRef", message)
+                message = f"`{entry.plugin_ref}` is no filter, scorer or picker, so it does nothing in a profile"
+                self._notes.append(Problem(f"{path}.plugins[{i}].pluginRef", message))
         names = [entry.plugin_ref for entry in spec.plugins]
         pickers = [name for name in names if workshop.has_role(name, Role.PICKER)]
         if len(pickers) > 1:
-            self._note(f"{path}.plugins", f"a profile has one picker, not {len(pickers)}: {pickers}")
+            self._problem(f"{path}.plugins", f"a profile has one picker, not {len(pickers)}: {pickers}")
         picker = (pickers or [default_picker])[0]
         return Profile(
             name=spec.name,

@@ -7,6 +7,39 @@ from epp.config import did_you_mean
 from epp.plugin import ConfigurationError, Problem
 
 GROUP = "epp.plugins"
+NOT_NEEDED = "is not needed here; leave it out"
+LEFT_OUT: Mapping[str, str] = {
+    "endpoint-notification-source": NOT_NEEDED,
+    "k8s-notification-source": NOT_NEEDED,
+    "models-data-source": "would fetch what no plugin here reads",
+    "models-data-extractor": "would read what no plugin here uses",
+    "dcgm-data-source": "would need a second data source, and there is one",
+    "dcgm-extractor": "would need a second data source, and there is one",
+    "topology-extractor": "is not needed here; topology plugins read labels",
+    "mm-embeddings-cache-producer": "would need the sizes of media, which parsers do not read",
+    "mm-embeddings-cache-scorer": "would need the sizes of media, which parsers do not read",
+    "burst-prefix-cache-producer": "would make every request wait; hot prefixes are spread without that",
+    "p2p-source-producer": "is experimental in the Go pickers",
+    "session-id-producer": "is not needed here; session-affinity plugins read headers themselves",
+    "vertexai-parser": "would need an API that is not public",
+    "disaggregatedset-rollout-screener": "is experimental in the Go pickers",
+    "agent-identity": "is experimental in the Go pickers",
+    "request-attribute-reporter": "would need CEL; token counts are metrics",
+    **dict.fromkeys(
+        (
+            "multicluster-queue-scorer",
+            "multicluster-kv-cache-utilization-scorer",
+            "multicluster-prefix-cache-scorer",
+            "multicluster-session-affinity-filter",
+            "multicluster-approx-prefix-cache-producer",
+            "multicluster-metrics-data-source",
+            "multicluster-metrics-extractor",
+            "multicluster-file-discovery",
+        ),
+        "is about pools of pools, which are not supported",
+    ),
+}
+"""Types of the Go pickers that this one does not have, and why."""
 
 
 class Registry:
@@ -27,6 +60,9 @@ class Registry:
 
     def load(self, type_name: str) -> type:
         """Return the class of a plugin type, importing its module; raises `ConfigurationError` when it cannot."""
+        if type_name in LEFT_OUT and type_name not in self._types:
+            message = f"plugin type `{type_name}` of the Go pickers {LEFT_OUT[type_name]}"
+            raise ConfigurationError([Problem("type", message)])
         if type_name not in self._types:
             hint = did_you_mean(type_name, self._types)
             raise ConfigurationError([Problem("type", f"plugin type `{type_name}` is not installed{hint}")])

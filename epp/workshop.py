@@ -20,6 +20,8 @@ class Role(enum.Enum):
     PROFILE_HANDLER = ("profile handler", "select", "decide")
     PARSER = ("parser", "paths", "parse")
     PRODUCER = ("producer", "produce")
+    SATURATION_DETECTOR = ("saturation detector", "saturation")
+    ADMITTER = ("admitter", "admit")
     BACKGROUND_WORKER = ("background worker", "run_in_background")
     DISCOVERY = ("discovery", "watch")
     DATA_SOURCE = ("data source", "open_pages")
@@ -42,6 +44,8 @@ class Workshop:
     def __init__(self, registry: Registry, context: Callable[[str], PluginContext], problems: list[Problem]) -> None:
         self.plugins: dict[str, Any] = {}
         """Name -> instance; ``None`` for one that could not be built."""
+        self._paths: dict[str, str] = {}
+        """Name -> where the configuration has it."""
         self._registry = registry
         self._context = context
         self._problems = problems
@@ -51,15 +55,14 @@ class Workshop:
         if not spec.type or spec.ref in self.plugins:
             return
         self.plugins[spec.ref] = None
-        try:
-            kind = self._registry.load(spec.type)
-            arguments = self._arguments(kind, spec, path)
-            if arguments is not None:
-                self.plugins[spec.ref] = kind(**arguments)
-        except ConfigurationError as error:
-            self._problems.extend(Problem(_join(path, problem.path), problem.message) for problem in error.problems)
-        except Exception as error:  # noqa: BLE001 - a third-party constructor: named, and the other problems still shown
-            self._problems.append(Problem(path, f"plugin type `{spec.type}` failed to start: {error!r}"))
+        self._paths[spec.ref] = path
+        self._noting(path, f"plugin type `{spec.type}`", lambda: self._build(spec, path))
+
+    def connect(self) -> None:
+        """Let plugins find each other, now that all are built."""
+        for name, plugin in self.plugins.items():
+            if hasattr(plugin, "connect"):
+                self._noting(self._paths.get(name, ""), f"plugin `{name}`", lambda: plugin.connect(self.plugins))  # noqa: B023 - called at once
 
     def is_built(self, name: str) -> bool:
         """Tell whether there is a live plugin of this name."""
@@ -89,21 +92,30 @@ class Workshop:
 
     def build_missing_producers(self) -> None:
         """Build the default producer of every attribute that is consumed and that nobody produces."""
-        todo = list(self.plugins.values())
+        todo = list(self.plugins.items())
         settled: set[type[Attribute]] = set()
         while todo:
-            for attribute in _declared(todo.pop(), "consumes"):
-                if attribute not in settled:
+            name, plugin = todo.pop()
+            for attribute in _declared(plugin, "consumes"):
+                producer = _consumes_from(plugin).get(attribute)
+                if producer is not None:
+                    self._require_producer(name, attribute, producer)
+                elif attribute not in settled:
                     settled.add(attribute)
-                    todo.extend(self._producer_for(attribute))
+                    todo.extend((one, self.plugins[one]) for one in self._producer_for(attribute))
 
     def producers(self) -> list[str]:
-        """Return the names of all producers, each after those whose attributes it consumes."""
-        names = self.named(Role.PRODUCER)
-        makers = {attribute: name for name in names for attribute in _declared(self.plugins[name], "produces")}
-        before = {
-            name: [makers[one] for one in _declared(self.plugins[name], "consumes") if one in makers] for name in names
-        }
+        """Return the names of all producers, each after those whose attributes it consumes.
+
+        Those that are consumed from by name come after all others of their kind.
+        """
+        named = self._consumed_by_name()
+        names = sorted(self.named(Role.PRODUCER), key=lambda name: name in named)
+        makers = {name: _declared(self.plugins[name], "produces") for name in names}
+        before: dict[str, list[str]] = {name: [] for name in names}
+        for name in names:
+            consumed = set(_declared(self.plugins[name], "consumes"))
+            before[name] = [other for other in names if consumed.intersection(makers[other])]
         try:
             return list(TopologicalSorter(before).static_order())
         except CycleError as error:
@@ -111,18 +123,47 @@ class Workshop:
             self._problems.append(Problem("plugins", f"these producers wait for each other: {circle}"))
             return names
 
-    def _producer_for(self, attribute: type[Attribute]) -> Sequence[object]:
+    def _require_producer(self, consumer: str, attribute: type[Attribute], producer: str) -> None:
+        if producer in self.plugins and self.plugins[producer] is None:
+            return  # its own problem is noted already
+        if attribute not in _declared(self.plugins.get(producer), "produces"):
+            message = f"no producer of {attribute.__name__} is named `{producer}`"
+            self._problems.append(Problem(f"{self._paths.get(consumer, '')}.parameters", message))
+
+    def _consumed_by_name(self) -> set[str]:
+        """Return the producers that a consumer names."""
+        return {name for plugin in self.plugins.values() for name in _consumes_from(plugin).values()}
+
+    def _producer_for(self, attribute: type[Attribute]) -> Sequence[str]:
         """Return the producer that had to be built for an attribute, if one had to."""
-        producers = [name for name, plugin in self.plugins.items() if attribute in _declared(plugin, "produces")]
+        named = self._consumed_by_name()
+        present = [name for name, plugin in self.plugins.items() if attribute in _declared(plugin, "produces")]
+        producers = [name for name in present if name not in named]
         if len(producers) > 1:
-            message = f"{attribute.__name__} is produced by {len(producers)} plugins, but has to be by one: {producers}"
+            several = f"{attribute.__name__} is produced by {len(producers)} plugins: {producers}"
+            message = f"{several}; all but one have to be named by whoever consumes from them"
             self._problems.append(Problem("plugins", message))
-        if producers:
+        if producers or (len(present) == 1 and attribute.default_producer is None):
             return ()
         if attribute.default_producer is None:
             self._problems.append(Problem("plugins", f"no plugin produces {attribute.__name__}, which one consumes"))
             return ()
-        return [self.plugins[self.build_default(attribute.default_producer)]]
+        return [self.build_default(attribute.default_producer)]
+
+    def _build(self, spec: PluginSpec, path: str) -> None:
+        kind = self._registry.load(spec.type)
+        arguments = self._arguments(kind, spec, path)
+        if arguments is not None:
+            self.plugins[spec.ref] = kind(**arguments)
+
+    def _noting(self, path: str, what: str, do: Callable[[], None]) -> None:
+        """Do something with a plugin, and note why that fails."""
+        try:
+            do()
+        except ConfigurationError as error:
+            self._problems.extend(Problem(_join(path, problem.path), problem.message) for problem in error.problems)
+        except Exception as error:  # noqa: BLE001 - third-party code: named, and the other problems still shown
+            self._problems.append(Problem(path, f"{what} failed to start: {error!r}"))
 
     def _arguments(self, kind: type, spec: PluginSpec, path: str) -> Mapping[str, object] | None:
         """Return the constructor's arguments by annotation; ``None`` after noting that they cannot be given."""
@@ -151,6 +192,11 @@ class Workshop:
 def _declared(plugin: object, name: str) -> Sequence[type[Attribute]]:
     declared: Sequence[type[Attribute]] = getattr(plugin, name, ())
     return declared
+
+
+def _consumes_from(plugin: object) -> Mapping[type[Attribute], str]:
+    named: Mapping[type[Attribute], str] = getattr(plugin, "consumes_from", {})
+    return named
 
 
 def _join(path: str, below: str) -> str:

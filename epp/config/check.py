@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from epp.config.decode import did_you_mean
+from epp.config.flow_control import check_waiting, detector_references, policy_references
 from epp.config.model import API_VERSIONS, KIND, EndpointPickerConfig, PluginRef, ProfileSpec
 from epp.plugin import Problem
 
@@ -15,7 +16,13 @@ def check(config: EndpointPickerConfig, found: Sequence[Problem] = ()) -> list[P
     A value that is already known to be broken is not also reported as missing.
     """
     broken = {problem.path for problem in found}
-    problems = [*_check_head(config), *_check_plugins(config), *_check_profiles(config), *_check_references(config)]
+    problems = [
+        *_check_head(config),
+        *_check_plugins(config),
+        *_check_profiles(config),
+        *check_waiting(config),
+        *_check_references(config),
+    ]
     return [*found, *(one for one in problems if broken.isdisjoint({one.path, one.path.rpartition(".")[0]}))]
 
 
@@ -57,7 +64,17 @@ def _check_references(config: EndpointPickerConfig) -> Iterator[Problem]:
         if not ref:
             yield Problem(f"{path}.pluginRef", "is required")
         elif ref not in defined:
-            yield Problem(f"{path}.pluginRef", f"no plugin is named `{ref}`{did_you_mean(ref, defined)}")
+            yield _undefined(f"{path}.pluginRef", ref, defined)
+    for path, ref, _ in policy_references(config):
+        if ref not in defined:
+            yield _undefined(path, ref, defined)
+    syncer = config.data_layer.cross_replica_syncer_plugin_ref
+    if syncer and syncer not in defined:
+        yield _undefined("dataLayer.crossReplicaSyncerPluginRef", syncer, defined)
+
+
+def _undefined(path: str, ref: str, defined: Iterable[str]) -> Problem:
+    return Problem(path, f"no plugin is named `{ref}`{did_you_mean(ref, defined)}")
 
 
 def _references(config: EndpointPickerConfig) -> Iterator[tuple[str, str]]:
@@ -65,11 +82,16 @@ def _references(config: EndpointPickerConfig) -> Iterator[tuple[str, str]]:
         for j, entry in enumerate(profile.plugins):
             yield f"schedulingProfiles[{i}].plugins[{j}]", entry.plugin_ref
     yield from _refs(config.request_handler.parsers, "requestHandler.parsers")
+    if config.parser is not None:
+        yield "parser", config.parser.plugin_ref
+    yield from detector_references(config)
     for i, source in enumerate(config.data_layer.sources):
         yield f"dataLayer.sources[{i}]", source.plugin_ref
         yield from _refs(source.extractors, f"dataLayer.sources[{i}].extractors")
-    if config.data_layer.discovery is not None:
-        yield "dataLayer.discovery", config.data_layer.discovery.plugin_ref
+    layer = config.data_layer
+    for path, ref in (("discovery", layer.discovery), ("peerDiscovery", layer.peer_discovery)):
+        if ref is not None:
+            yield f"dataLayer.{path}", ref.plugin_ref
 
 
 def _refs(refs: Iterable[PluginRef], path: str) -> Iterator[tuple[str, str]]:

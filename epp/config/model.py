@@ -11,6 +11,8 @@ import msgspec
 API_VERSIONS = ("llm-d.ai/v1alpha1", "inference.networking.x-k8s.io/v1alpha1")
 """Current and old; they mean the same."""
 KIND = "EndpointPickerConfig"
+Quantity = int | float | str
+"""A Kubernetes quantity, such as ``5000``, ``1Gi`` or ``100M``."""
 
 
 class _Section(msgspec.Struct, frozen=True, rename="camel"):
@@ -75,6 +77,40 @@ class DataLayerSpec(_Section, frozen=True):
     sources: list[SourceSpec] = []
     """At most one."""
     discovery: PluginRef | None = None
+    peer_discovery: PluginRef | None = None
+    """Other pickers; without effect in the Go pickers as well as here."""
+    cross_replica_syncer_plugin_ref: str = ""
+    """Without effect, like the interval."""
+    cross_replica_sync_interval: str = "200ms"
+
+
+class PriorityBandSpec(_Section, frozen=True):
+    """How requests of one priority wait."""
+
+    priority: int | None = None
+    """Required in a list; without meaning in the bands for priorities that have none of their own."""
+    max_bytes: Quantity | None = None
+    max_requests: Quantity | None = None
+    fairness_policy_ref: str = ""
+    ordering_policy_ref: str = ""
+
+
+class FlowControlSpec(_Section, frozen=True):
+    """How requests wait when the pool is saturated."""
+
+    max_bytes: Quantity | None = None
+    """Of all bodies that wait; 0 or left out: no limit, as for `max_requests`."""
+    max_requests: Quantity | None = None
+    default_request_ttl: str = msgspec.field(default="60s", name="defaultRequestTTL")
+    """How long a request waits; 0s: for ever."""
+    no_endpoint_request_ttl: str | None = msgspec.field(default=None, name="noEndpointRequestTTL")
+    """The same while the pool is empty; as the one before when left out."""
+    default_priority_band: PriorityBandSpec | None = None
+    default_negative_priority_band: PriorityBandSpec | None = None
+    priority_bands: list[PriorityBandSpec] = []
+    usage_limit_policy_plugin_ref: str = ""
+    saturation_detector: PluginRef | None = None
+    enable_eviction: bool = False
 
 
 class EndpointPickerConfig(_Section, frozen=True):
@@ -82,7 +118,19 @@ class EndpointPickerConfig(_Section, frozen=True):
 
     api_version: str = ""
     kind: str = ""
+    feature_gates: list[str] = []
+    """``name``, ``name=true`` or ``name=false`` each."""
     plugins: list[PluginSpec] = []
     scheduling_profiles: list[ProfileSpec] = []
     request_handler: RequestHandlerSpec = RequestHandlerSpec()
     data_layer: DataLayerSpec = DataLayerSpec()
+    flow_control: FlowControlSpec | None = None
+    saturation_detector: PluginRef | None = None
+    """The old place of ``flowControl.saturationDetector``."""
+    parser: PluginRef | None = None
+    """The old place of ``requestHandler.parsers[0]``."""
+
+    @property
+    def parsers(self) -> list[PluginRef]:
+        """The parsers, from either place."""
+        return self.request_handler.parsers or ([self.parser] if self.parser else [])

@@ -12,7 +12,7 @@ from epp.director.candidates import list_candidates
 from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
 from epp.director.routed import Reporting, RoutedRequest
-from epp.observability.lifecycle_guards import GuardedProducer
+from epp.observability.lifecycle_guards import GuardedAdmitter, GuardedProducer
 from epp.plugin import (
     NOT_PARSED,
     Decision,
@@ -38,6 +38,7 @@ class Director:
         pool: Callable[[], Sequence[Endpoint]],
         parsers: ParserTable,
         producers: Sequence[GuardedProducer],
+        admitters: Sequence[GuardedAdmitter] = (),
         scheduler: Scheduler,
         reporting: Reporting,
         rng: random.Random,
@@ -47,6 +48,7 @@ class Director:
         self._pool = pool
         self._parsers = parsers
         self._producers = producers
+        self._admitters = admitters
         self._scheduler = scheduler
         self._reporting = reporting
         self._random = rng
@@ -78,7 +80,7 @@ class Director:
             reporting=self._reporting,
             is_parsed=parsed is not NOT_PARSED,
             new_body=new_body,
-            headers={} if REQUEST_ID in arrived.head else {REQUEST_ID: request_id},
+            headers=decision.headers if REQUEST_ID in arrived.head else {REQUEST_ID: request_id, **decision.headers},
         )
         request.forget_content()
         return routed
@@ -118,7 +120,10 @@ class Director:
         """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
         for producer in self._producers:
             await producer.produce(request, self._candidates(subset))
-        return self._scheduler.schedule(request, self._candidates(subset))
+        candidates = self._candidates(subset)
+        for admitter in self._admitters:
+            admitter.admit(request, candidates)
+        return self._scheduler.schedule(request, candidates)
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status

@@ -74,6 +74,7 @@ class RoutedRequest:
         self._output_tokens = 0 if estimate is None else estimate.tokens
         self._in_flight_to = decision.primary
         self._in_flight = self._take(decision.primary)
+        self._prefill = None if decision.prefill is None else self._take_prefill(decision.prefill)
         self._is_parsed = is_parsed
         self._usage: UsageReader | None = None
         self._restorer: ModelNameRestorer | None = None
@@ -93,6 +94,7 @@ class RoutedRequest:
         response.status = _status(head)
         endpoint = self._serving()
         self._in_flight.started(response.status)
+        self._prefill_is_over()
         self._note_byte()
         if response.is_error:
             self._reporting.metrics.endpoint_answered_error(endpoint, response.status or 0)
@@ -109,6 +111,9 @@ class RoutedRequest:
         """Take note of a piece of the answer; returns what is to go on in its place."""
         if chunk:
             self.response.last_chunk_s = self._elapsed_s()
+            self.response.chunks += 1
+            if self.response.first_chunk_s is None:
+                self.response.first_chunk_s = self.response.last_chunk_s
             if self._usage is not None:
                 self._usage.feed(chunk)
         if is_last:
@@ -132,6 +137,7 @@ class RoutedRequest:
             return
         self._has_ended = True
         self._in_flight.ended()
+        self._prefill_is_over()
         response, reporting = self.response, self._reporting
         response.duration_s = self._elapsed_s()
         response.usage = self._usage.usage if self._usage is not None else None
@@ -148,8 +154,17 @@ class RoutedRequest:
         return endpoint
 
     def _take(self, endpoint: Endpoint) -> InFlightEntry:
-        uncached_tokens = self.request.uncached_tokens(endpoint)
+        """Count the request to an endpoint, which has no prompt to compute where another one does that for it."""
+        uncached_tokens = 0 if self.decision.prefill is not None else self.request.uncached_tokens(endpoint)
         return self._reporting.take(endpoint, uncached_tokens, output_tokens=self._output_tokens)
+
+    def _take_prefill(self, endpoint: Endpoint) -> InFlightEntry:
+        return self._reporting.take(endpoint, self.request.uncached_tokens(endpoint), output_tokens=0)
+
+    def _prefill_is_over(self) -> None:
+        """Count the request no more where its prompt was computed: the answer has begun, or never will."""
+        if self._prefill is not None:
+            self._prefill.ended()
 
     def _note_byte(self) -> None:
         if self.response.first_byte_s is None:

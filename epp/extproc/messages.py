@@ -119,7 +119,8 @@ def reject(rejection: Rejection) -> pb.ProcessingResponse:
 
 def _routed(destination: str, headers: Headers) -> pb.CommonResponse:
     set_headers = [_overwrite(name, value) for name, value in ({DESTINATION: destination} | dict(headers)).items()]
-    mutation = pb.HeaderMutation(set_headers=set_headers, remove_headers=CONTROL_HEADERS)
+    removed = [name for name in CONTROL_HEADERS if name not in headers] if headers else CONTROL_HEADERS
+    mutation = pb.HeaderMutation(set_headers=set_headers, remove_headers=removed)
     return pb.CommonResponse(header_mutation=mutation, clear_route_cache=True)
 
 

@@ -138,7 +138,7 @@ class RequestPhase:
     def route(self, routed: RoutedRequest) -> None:
         """Answer the complete request with where it goes."""
         self.phase = Phase.ANSWERED
-        destination = ",".join(endpoint.host_port for endpoint in routed.decision.endpoints)
+        destination = ",".join(routed.decision.destinations)
         body, self._held, self.held_bytes = self._collected(), b"", 0
         if self._is_head_answered:
             if body or not self._has_trailers:

@@ -3,7 +3,8 @@
 A plugin is other people's code on the path of every request. Whatever it does - raise, return too few numbers, pick an
 endpoint that is no candidate - the request goes on without it, and the failure is logged and counted under its name.
 What a plugin returns is checked and copied inside the guard, so nothing odd gets past it. A `Rejection` is no failure
-at the points where a plugin may refuse a request: parser, producer, filter.
+at the points where a plugin may refuse a request: parser, producer,
+admitter, filter, profile handler.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from epp.plugin import Rejection
 T = TypeVar("T")
 P = ParamSpec("P")
 
-MAY_REFUSE = frozenset({"parse", "produce", "filter"})
+MAY_REFUSE = frozenset({"parse", "produce", "admit", "filter", "select"})
 
 
 class Outcome(enum.Enum):

@@ -8,6 +8,7 @@ from epp.observability.guard import FAILED, Guard, PluginFaultError
 from epp.observability.header_rules import is_header
 from epp.plugin import (
     NOT_PARSED,
+    Admitter,
     BackgroundWorker,
     ConfigurationError,
     Decision,
@@ -47,6 +48,18 @@ class GuardedProducer:
         pending = self._guard.attempt("produce", self._produce, request, candidates)
         if inspect.isawaitable(pending):
             await self._guard.attempt_until("produce", self._deadline_s, pending)
+
+
+class GuardedAdmitter:
+    """An admitter that lets every request pass when it fails."""
+
+    def __init__(self, guard: Guard, one: Admitter) -> None:
+        self._guard = guard
+        self._admit = one.admit
+
+    def admit(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+        """Ask the plugin; its `Rejection` passes."""
+        self._guard.attempt("admit", self._admit, request, candidates)
 
 
 class GuardedWorker:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.observability.header_rules import is_header
 from epp.plugin import (
     Decision,
     Endpoint,
@@ -79,6 +80,8 @@ class GuardedProfileHandler:
     def __init__(self, guard: Guard, one: ProfileHandler) -> None:
         self._guard = guard
         self._handler = one
+        self.optional_profiles: frozenset[str] = frozenset(getattr(one, "optional_profiles", ()))
+        """Those that it can decide without, when nobody can be picked there."""
 
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
@@ -104,7 +107,16 @@ class GuardedProfileHandler:
     def _decided(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         decision = self._handler.decide(request, results)
         candidates = [endpoint for result in results.values() for endpoint in result.candidates]
-        return Decision(endpoints=_checked(decision.endpoints, candidates), results=results)
+        prefill = [] if decision.prefill is None else [decision.prefill]
+        if not all(is_header(name, value) for name, value in decision.headers.items()):
+            raise PluginFaultError(f"wants the headers {decision.headers!r}, which cannot be set")
+        return Decision(
+            endpoints=_checked(decision.endpoints, candidates),
+            results=results,
+            prefill=next(iter(_checked(prefill, candidates)), None),
+            headers={name.lower(): value for name, value in decision.headers.items()},
+            port=decision.port,
+        )
 
 
 def _checked(endpoints: Sequence[Endpoint], candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:

@@ -29,12 +29,23 @@ A plugin that raises is contained: the failure is logged and counted under its n
 To refuse a request on purpose, a filter, producer or parser raises `Rejection`.
 """
 
-from epp.plugin.attributes import Attribute, OutputEstimate, PrefixMatches, PromptTokens, TokenizedPrompt
+from epp.plugin.attributes import (
+    Attribute,
+    LatencyPredictions,
+    OutputEstimate,
+    PeerEndpoint,
+    PrefixMatches,
+    PromptTokens,
+    TokenizedPrompt,
+)
 from epp.plugin.context import PluginContext
 from epp.plugin.endpoint import Adapters, Endpoint, EndpointSpec, InFlight, Load
 from epp.plugin.errors import ConfigurationError, DropReason, Problem, Refusal, Rejection
+from epp.plugin.flow import FlowControlPolicy, SaturationDetector
 from epp.plugin.lifecycle import (
+    Admitter,
     BackgroundWorker,
+    Connected,
     Discovery,
     DoneObserver,
     EndpointLostObserver,
@@ -55,9 +66,11 @@ from epp.plugin.sources import DataSource, Extractor, Fetch, FetchError, Reading
 __all__ = [
     "NOT_PARSED",
     "Adapters",
+    "Admitter",
     "Attribute",
     "BackgroundWorker",
     "ConfigurationError",
+    "Connected",
     "DataSource",
     "Decision",
     "Discovery",
@@ -71,12 +84,15 @@ __all__ = [
     "Fetch",
     "FetchError",
     "Filter",
+    "FlowControlPolicy",
     "InFlight",
     "InferenceRequest",
+    "LatencyPredictions",
     "Load",
     "OutputEstimate",
     "ParsedBody",
     "Parser",
+    "PeerEndpoint",
     "Picker",
     "PluginContext",
     "PluginMetrics",
@@ -93,6 +109,7 @@ __all__ = [
     "Response",
     "ResponseHeadObserver",
     "RoutedObserver",
+    "SaturationDetector",
     "ScoreColumn",
     "Scorer",
     "ScrapedObserver",

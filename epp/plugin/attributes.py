@@ -1,8 +1,9 @@
 """Typed values that producers attach to a request, for scorers, filters and other producers to read.
 
 A plugin that reads one declares it in a class attribute ``consumes``, such as ``(PrefixMatches,)``; a producer declares
-``produces``. Each kind of attribute has at most one producer. When the configuration has none for what a plugin
-consumes, the attribute's default producer is added.
+``produces``. When the configuration has no producer for what a plugin consumes, the attribute's default producer is
+added. Of several producers of one kind, each but one has to be named by whoever consumes from it, in an attribute
+``consumes_from`` such as ``{PrefixMatches: "cpu-prefix-cache-producer"}``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,38 @@ class PromptTokens(Attribute):
 
     prompts: Sequence[TokenizedPrompt]
     """One for each of the request's prompts, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEndpoint(Attribute):
+    """The endpoint that does another part of the work on the request, once it is chosen; KV moves between the two.
+
+    A profile handler attaches it between two profiles, so a plugin in the first one does not find it.
+    """
+
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyPredictions(Attribute):
+    """How fast each endpoint is expected to answer, in seconds; one that is absent is not known well enough."""
+
+    default_producer: ClassVar[str | None] = "predicted-latency-producer"
+
+    ttft_s: Mapping[Endpoint, float]
+    tpot_s: Mapping[Endpoint, float]
+    ttft_slo_s: float = 0.0
+    """What the request asks for; 0 when it does not."""
+    tpot_slo_s: float = 0.0
+
+    def headrooms(self, endpoint: Endpoint) -> tuple[float, float] | None:
+        """Return how much faster it is than asked for, to the first token and for each further one; ``None``: unknown.
+
+        Negative for one that is slower, and for all where nothing is asked for.
+        """
+        if endpoint not in self.ttft_s or endpoint not in self.tpot_s:
+            return None
+        return self.ttft_slo_s - self.ttft_s[endpoint], self.tpot_slo_s - self.tpot_s[endpoint]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,11 +37,30 @@ class Producer(Protocol):
         ...
 
 
+class Admitter(Protocol):
+    """May refuse a request for what the producers have found, before it is scheduled."""
+
+    def admit(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
+        """Return for a request that may go on; raises `Rejection` for one that may not."""
+        ...
+
+
 class BackgroundWorker(Protocol):
     """Works beside the requests: follows streams, keeps connections open."""
 
     async def run_in_background(self) -> None:
         """Work until cancelled, or until there is nothing more to do. When it raises it is run again a little later."""
+        ...
+
+
+class Connected(Protocol):
+    """Uses other plugins, which its parameters name."""
+
+    def connect(self, plugins: Mapping[str, object]) -> None:
+        """Take what is needed of all ``plugins`` by name, once all of them are built.
+
+        Raises `ConfigurationError` for a name that is none, or not what it should be.
+        """
         ...
 
 

@@ -1,11 +1,15 @@
 """A plugin's own metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+ReadEach = Callable[[], Iterable[tuple[str, float]]]
+"""Returns a label's values, each with the gauge's."""
 M = TypeVar("M", bound=MetricWrapperBase)
 
 
@@ -15,9 +19,7 @@ class PluginMetrics:
     Ask once, in the constructor, and keep what you get: looking a label up costs more than counting.
     """
 
-    def __init__(
-        self, registry: CollectorRegistry, plugin: str, families: dict[str, MetricWrapperBase] | None = None
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, plugin: str, families: dict[str, Collector] | None = None) -> None:
         self.registry = registry
         self._plugin = plugin
         self._families = {} if families is None else families
@@ -35,7 +37,32 @@ class PluginMetrics:
         """Return the histogram of this name for this plugin, with the default buckets for seconds."""
         return self._bound(Histogram, name, doc)
 
+    def gauge_for_each(self, name: str, doc: str, *, label: str, read: ReadEach) -> None:
+        """Export a gauge for each value of a label, such as an endpoint's key, read when the metrics are collected."""
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = _GaugeForEach(name, doc, label)
+            self.registry.register(family)
+        cast("_GaugeForEach", family).reads[self._plugin] = read
+
     def _bound(self, kind: Callable[..., M], name: str, doc: str) -> M:
         if name not in self._families:
             self._families[name] = kind(name, doc, ["plugin"], registry=self.registry)
-        return cast("M", self._families[name].labels(self._plugin))
+        return cast("M", cast("MetricWrapperBase", self._families[name]).labels(self._plugin))
+
+
+class _GaugeForEach(Collector):
+    """One family of gauges, of all plugins that export it."""
+
+    def __init__(self, name: str, doc: str, label: str) -> None:
+        self._name, self._doc, self._label = name, doc, label
+        self.reads: dict[str, ReadEach] = {}
+        """By plugin."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the family."""
+        family = GaugeMetricFamily(self._name, self._doc, labels=["plugin", self._label])
+        for plugin, read in self.reads.items():
+            for value, number in read():
+                family.add_metric([plugin, value], number)
+        yield family

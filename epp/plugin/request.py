@@ -30,6 +30,8 @@ class ParsedBody:
     """Canonical content of each prompt: two prompts that the engine would see with the same beginning begin alike."""
     has_token_ids: bool = False
     """The prompts are token ids, four bytes each in this machine's order, and without media."""
+    has_media: bool = False
+    """There are images or other media in the prompts."""
     is_rewritable: bool = False
     """The body is a JSON object whose top-level ``model`` may be replaced by another name."""
 
@@ -45,22 +47,26 @@ class InferenceRequest:
     say, empty when they say nothing. ``body`` is what the endpoint will get, compressed or not as it came, and empty
     when not all of it is known; ``body_bytes`` is the size of what the client sent. The models and ``prompts`` are
     empty for a request without a body, or one whose path no parser claims. Once a request is routed, ``body`` and
-    ``prompts`` are gone. ``prompt_tokens`` is an estimate.
+    ``prompts`` are gone. ``prompt_tokens`` is an estimate. ``priority`` is higher for what is more important, and
+    below 0 for what can be done without.
     """
 
     __slots__ = (
         "_attributes",
+        "_first_producers",
         "body",
         "body_bytes",
         "cache_salt",
         "client_model",
         "fairness_id",
+        "has_media",
         "has_token_ids",
         "head",
         "id",
         "max_output_tokens",
         "model",
         "objective",
+        "priority",
         "prompt_cache_key",
         "prompt_tokens",
         "prompts",
@@ -86,6 +92,7 @@ class InferenceRequest:
         self.client_model = parsed.model
         self.model = parsed.model if model is None else model
         self.objective = objective
+        self.priority = 0
         self.fairness_id = fairness_id
         self.stream = parsed.stream
         self.max_output_tokens = parsed.max_output_tokens
@@ -93,16 +100,25 @@ class InferenceRequest:
         self.prompt_cache_key = parsed.prompt_cache_key
         self.prompts: Sequence[bytes] = parsed.prompts
         self.has_token_ids = parsed.has_token_ids
+        self.has_media = parsed.has_media
         self.prompt_tokens = sum(map(len, parsed.prompts)) // BYTES_PER_TOKEN
-        self._attributes: dict[type, object] = {}
+        self._attributes: dict[tuple[type, str], object] = {}
+        self._first_producers: dict[type, str] = {}
 
-    def attach(self, attribute: object) -> None:
-        """Attach a typed value; a later one of the same type replaces it. Producers call it."""
-        self._attributes[type(attribute)] = attribute
+    def attach(self, attribute: object, *, producer: str = "") -> None:
+        """Attach a typed value; a later one of the same type and producer replaces it.
 
-    def attribute(self, kind: type[A]) -> A | None:
-        """Return the attached value of this type, or ``None`` when no producer attached one."""
-        return cast("A | None", self._attributes.get(kind))
+        Producers call it, with their name where the configuration may have several of them. Who asks for no producer in
+        particular gets what the first of them has attached.
+        """
+        kind = type(attribute)
+        self._attributes[kind, producer] = attribute
+        if self._first_producers.setdefault(kind, producer) == producer:
+            self._attributes[kind, ""] = attribute
+
+    def attribute(self, kind: type[A], *, producer: str = "") -> A | None:
+        """Return the attached value of this type, or ``None`` when no producer, or not this one, attached one."""
+        return cast("A | None", self._attributes.get((kind, producer)))
 
     def uncached_tokens(self, endpoint: Endpoint) -> int:
         """Return how many of the prompt's tokens an endpoint has to compute; all when nobody has matched the prompt."""

@@ -28,8 +28,12 @@ class Response:
     usage: Usage | None = None
     """Only where the gateway shows the response's body."""
     first_byte_s: float | None = None
+    first_chunk_s: float | None = None
+    """The first piece of body; only where the gateway shows it."""
     last_chunk_s: float | None = None
-    """The last piece of body; only where the gateway shows it."""
+    """The last one."""
+    chunks: int = 0
+    """How many there were; of a stream, about as many as tokens."""
     duration_s: float | None = None
     is_complete: bool = False
     """The gateway showed the end of the answer; without a view of its body or trailers it never does."""

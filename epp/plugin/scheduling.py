@@ -78,6 +78,12 @@ class Decision:
 
     endpoints: Sequence[Endpoint]
     results: Mapping[str, ProfileResult] = field(default_factory=dict)
+    prefill: Endpoint | None = None
+    """Computes the prompt for the primary endpoint; ``None``: that does it itself."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Set on the request, for whoever coordinates the endpoints."""
+    port: int | None = None
+    """Where the gateway connects in place of the endpoints' own ports: something there passes the request on."""
 
     def __post_init__(self) -> None:
         """Refuse a decision for nobody; raises `ValueError`."""
@@ -89,6 +95,13 @@ class Decision:
         """The endpoint that should serve the request."""
         return self.endpoints[0]
 
+    @property
+    def destinations(self) -> Sequence[str]:
+        """``ip:port`` of each endpoint, as the gateway should connect to it; IPv6 in brackets."""
+        if self.port is None:
+            return [endpoint.host_port for endpoint in self.endpoints]
+        return list(dict.fromkeys(f"{one.host_port.rpartition(':')[0]}:{self.port}" for one in self.endpoints))
+
     def named(self, host_port: str | None) -> Endpoint | None:
         """Return the endpoint of this ``ip:port``, such as the one that has served; ``None``: it is none of them."""
         return next((endpoint for endpoint in self.endpoints if endpoint.host_port == host_port), None)
@@ -98,13 +111,14 @@ class ProfileHandler(Protocol):
     """Decides which profiles run, and what their results mean together.
 
     A handler that can only do with a few profiles says so in a class attribute ``max_profiles``: more in the
-    configuration are then an error at start.
+    configuration are then an error at start. One that can do without some says so in an attribute
+    ``optional_profiles``: when one of these leaves no endpoint, the others decide.
     """
 
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
-        """Return the profiles to run next, given the results so far; none ends the cycle."""
+        """Return the profiles to run next, given the results so far; none ends the cycle. May refuse the request."""
         ...
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:

@@ -39,6 +39,7 @@ def make_request(  # noqa: PLR0913 - a builder with a default for each
     cache_salt: str = "",
     prompt_cache_key: str = "",
     has_token_ids: bool = False,
+    has_media: bool = False,
 ) -> InferenceRequest:
     """Return a parsed request; ``body`` is only needed by plugins that read it."""
     parsed = ParsedBody(
@@ -47,6 +48,7 @@ def make_request(  # noqa: PLR0913 - a builder with a default for each
         cache_salt=cache_salt,
         prompt_cache_key=prompt_cache_key,
         has_token_ids=has_token_ids,
+        has_media=has_media,
     )
     size = len(body) or len(b"".join(prompts))
     return InferenceRequest(request_id=request_id, head=head or {}, parsed=parsed, body_bytes=size, body=body)

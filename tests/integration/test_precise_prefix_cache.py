@@ -64,7 +64,8 @@ class Setting:
 
     def is_exact(self, endpoint: Endpoint) -> bool:
         self.producer.on_scraped(endpoint)
-        return self.registry.get_sample_value("epp_prefix_is_exact", {"endpoint": endpoint.key}) == 1
+        labels = {"plugin": "plugin", "endpoint": endpoint.key}
+        return self.registry.get_sample_value("epp_prefix_is_exact", labels) == 1
 
     @property
     def blocks(self) -> float | None:

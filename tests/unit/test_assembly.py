@@ -131,8 +131,8 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
             id="unknown type",
         ),
         pytest.param(
-            "plugins: [{type: random-picker, parameters: {a: 1}}]\n",
-            "plugins[0].parameters: `random-picker` takes no parameters",
+            "plugins: [{type: single-profile-handler, parameters: {a: 1}}]\n",
+            "plugins[0].parameters: `single-profile-handler` takes no parameters",
             id="parameters for a plugin without",
         ),
         pytest.param(
@@ -149,11 +149,25 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
             "plugins: [{type: file-discovery}]\n", "plugins[0].parameters.path: is required", id="parameter missing"
         ),
         pytest.param(
-            "plugins: [{type: openai-parser}]\n"
-            "schedulingProfiles: [{name: p, plugins: [{pluginRef: openai-parser}]}]\n",
-            "schedulingProfiles[0].plugins[0].pluginRef: "
-            "`openai-parser` is no filter, scorer or picker, so it would do nothing in a profile",
-            id="entry without effect",
+            "plugins: [{type: models-data-source}]\n",
+            "plugins[0].type: plugin type `models-data-source` of the Go pickers would fetch what no plugin here reads",
+            id="type that is left out",
+        ),
+        pytest.param(
+            "plugins: [{type: queue-scorer}]\nsaturationDetector: {pluginRef: queue-scorer}\n",
+            "saturationDetector.pluginRef: `queue-scorer` is no saturation detector",
+            id="detector that is none",
+        ),
+        pytest.param(
+            "plugins: [{type: fcfs-ordering-policy}]\n"
+            "flowControl: {priorityBands: [{priority: 1, fairnessPolicyRef: fcfs-ordering-policy}]}\n",
+            "flowControl.priorityBands[0].fairnessPolicyRef: `fcfs-ordering-policy` is no fairness policy",
+            id="policy of another kind",
+        ),
+        pytest.param(
+            "plugins: [{type: prefix-cache-scorer, parameters: {producer: gone}}]\n",
+            "plugins[0].parameters: no producer of PrefixMatches is named `gone`",
+            id="producer that is none",
         ),
         pytest.param(
             "plugins: [{type: max-score-picker}, {type: random-picker}]\n"
@@ -273,13 +287,14 @@ def test_consumer_that_is_named_like_its_default_producer_still_gets_one() -> No
 
 
 def test_two_plugins_of_one_type_share_their_metrics() -> None:
-    """And two producers of one attribute would overwrite each other's, so that is an error."""
+    """And of two producers of one attribute nobody could tell whose is meant, so that is an error."""
     (problem,) = problems_of(
         HEAD + "plugins: [{type: approx-prefix-cache-producer}, {type: approx-prefix-cache-producer, name: b},"
         " {type: prefix-cache-scorer}]\n"
     )
     assert problem == (
-        "plugins: PrefixMatches is produced by 2 plugins, but has to be by one: ['approx-prefix-cache-producer', 'b']"
+        "plugins: PrefixMatches is produced by 2 plugins: ['approx-prefix-cache-producer', 'b']; "
+        "all but one have to be named by whoever consumes from them"
     )
 
 
@@ -330,3 +345,35 @@ def test_producers_that_wait_for_each_other_are_named() -> None:
     (problem,) = problems_of(HEAD + "plugins: [{type: makes-second-of-first}, {type: makes-first-of-second}]\n")
     assert problem.startswith("plugins: these producers wait for each other: ")
     assert {"makes-second-of-first", "makes-first-of-second"} <= set(problem.split(": ")[2].split(" -> "))
+
+
+def test_entry_without_effect_is_noted() -> None:
+    text = "plugins: [{type: openai-parser}]\nschedulingProfiles: [{name: p, plugins: [{pluginRef: openai-parser}]}]\n"
+    (note,) = build(HEAD + text).notes
+    assert str(note) == (
+        "schedulingProfiles[0].plugins[0].pluginRef: "
+        "`openai-parser` is no filter, scorer or picker, so it does nothing in a profile"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        pytest.param("", [], id="nothing"),
+        pytest.param("flowControl: {}\n", ["flowControl"], id="flow control that is switched off"),
+        pytest.param("featureGates: [flowControl]\n", ["flowControl"], id="flow control that is on"),
+        pytest.param("featureGates: [flowControl=true, flowControl=false]\n", [], id="the last gate counts"),
+        pytest.param("featureGates: [haPopulateNonLeaderDatastore]\n", ["featureGates"], id="other gate"),
+        pytest.param(
+            "plugins: [{type: openai-parser}]\nparser: {pluginRef: openai-parser}\n", ["parser"], id="old place"
+        ),
+        pytest.param(
+            "plugins: [{type: utilization-detector}]\n"
+            "flowControl: {saturationDetector: {pluginRef: utilization-detector}}\n",
+            ["flowControl", "saturationDetector"],
+            id="detector",
+        ),
+    ],
+)
+def test_sections_without_effect_are_noted(text: str, places: list[str]) -> None:
+    assert [note.path for note in build(HEAD + text).notes] == places

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from epp.plugin import ParsedBody
-from epp_plugins.parsers.canonical import conversation
+from epp_plugins.parsers.canonical import conversation, has_media
 from epp_plugins.parsers.document import invalid, read_document, read_model, read_text, read_tokens_wanted
 
 COUNT = "messages/count_tokens"
@@ -29,5 +29,6 @@ class AnthropicParser:
             max_output_tokens=read_tokens_wanted(document, "max_tokens"),
             cache_salt=read_text(document, "cache_salt"),
             prompts=() if path.endswith(COUNT) else (prompt,),
+            has_media=has_media(messages),
             is_rewritable=True,
         )

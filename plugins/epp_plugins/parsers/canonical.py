@@ -63,6 +63,13 @@ def texts_or_tokens(value: object, name: str) -> Sequence[bytes]:
     raise invalid(f"`{name}` must hold strings, or token ids from 0 to 4294967295, and not a mixture", name)
 
 
+def has_media(items_: object) -> bool:
+    """Tell whether a message or item of a list is, or holds, an image or other media."""
+    if not isinstance(items_, list):
+        return False
+    return any(isinstance(one, dict) and (_is_media(one) or has_media(one.get("content"))) for one in items_)
+
+
 def is_token_ids(value: object) -> bool:
     """Tell whether what `texts_or_tokens` has read is token ids."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], int | list)

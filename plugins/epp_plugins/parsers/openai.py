@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from epp.plugin import ParsedBody
-from epp_plugins.parsers.canonical import conversation, is_token_ids, items, texts_or_tokens
+from epp_plugins.parsers.canonical import conversation, has_media, is_token_ids, items, texts_or_tokens
 from epp_plugins.parsers.document import (
     Document,
     invalid,
@@ -44,6 +44,7 @@ class OpenaiParser:
             prompt_cache_key=read_text(document, "prompt_cache_key"),
             prompts=_PROMPTS[api](document),
             has_token_ids=api in _WITH_TOKEN_IDS and is_token_ids(document.get(_WITH_TOKEN_IDS[api])),
+            has_media=has_media(document.get("messages")) or has_media(document.get("input")),
             is_rewritable=bool(model),
         )
 

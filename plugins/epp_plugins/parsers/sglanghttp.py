@@ -33,6 +33,7 @@ class SglanghttpParser:
             max_output_tokens=read_tokens_wanted(read_object(document, "sampling_params"), "max_new_tokens"),
             cache_salt=salt or "",
             prompts=_prompts(document),
+            has_media=bool(_media(document)),
             has_token_ids=is_token_ids(document.get("input_ids")) and not _media(document),
         )
 

@@ -49,6 +49,7 @@ def _generate(request: GenerateRequest) -> ParsedBody:
         raise invalid("the request has neither text nor token ids")
     prompt, places = request.text.encode(), list(_media_places(request))
     has_token_ids = request.HasField("tokenized")
+    has_media = bool(places or request.media_refs.items)
     if has_token_ids:
         prompt = fold_media(token_bytes(list(request.tokenized.input_ids), "input_ids"), places)
     if request.media_refs.items:
@@ -59,7 +60,8 @@ def _generate(request: GenerateRequest) -> ParsedBody:
         stream=request.stream,
         max_output_tokens=params.max_tokens if params.HasField("max_tokens") else None,
         prompts=(prompt,),
-        has_token_ids=has_token_ids and not places and not request.media_refs.items,
+        has_token_ids=has_token_ids and not has_media,
+        has_media=has_media,
     )
 
 

@@ -35,6 +35,7 @@ class VllmhttpParser:
             cache_salt=read_text(document, "cache_salt"),
             prompts=(fold_media(token_bytes(ids, "token_ids"), _media_places(document)),),
             has_token_ids=not document.get("features"),
+            has_media=bool(document.get("features")),
             is_rewritable=bool(model),
         )
 

@@ -30,6 +30,11 @@ class Believed:
     truth: CacheTruth = field(default_factory=CacheTruth)
     warned_of: str = ""
 
+    @property
+    def believed_blocks(self) -> int:
+        """How many blocks it is believed to keep."""
+        return max(1, int(self.capacity_blocks * self.scale))
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -124,9 +129,8 @@ class BelievedCaches:
             return
         believed = self.of(endpoint)
         index = self._index(believed.block_tokens)
-        full = believed.capacity_blocks
         believed.scale = min(1.0, max(LEAST_SCALE, believed.scale * factor))
-        index.resize(endpoint, max(1, int(full * believed.scale)))
+        index.resize(endpoint, believed.believed_blocks)
         if factor < 1 and not believed.truth.recent.observed:
             self._forget_blocks(endpoint)
             self._warn(endpoint, "prefix caching seems to be off")
@@ -158,7 +162,7 @@ class BelievedCaches:
             capacity = max(1, load.block_count * load.block_size_tokens // block_tokens)
         if capacity != believed.capacity_blocks:
             believed.capacity_blocks = capacity
-            self._index(block_tokens).resize(endpoint, max(1, int(capacity * believed.scale)))
+            self._index(block_tokens).resize(endpoint, believed.believed_blocks)
 
     def _forget_blocks(self, endpoint: Endpoint) -> None:
         for block_tokens, index in list(self._indexes.items()):
@@ -180,8 +184,7 @@ class BelievedCaches:
         return index
 
     def _capacity_of(self, endpoint: Endpoint) -> int:
-        believed = self.of(endpoint)
-        return max(1, int(believed.capacity_blocks * believed.scale))
+        return self.of(endpoint).believed_blocks
 
     def _warn(self, endpoint: Endpoint, reason: str, **details: object) -> None:
         """Log a reason once, until there is another one."""

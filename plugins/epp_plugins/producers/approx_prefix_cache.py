@@ -1,12 +1,10 @@
 """``approx-prefix-cache-producer``: remembers which endpoint got which prompt beginning."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from epp.plugin import (
     Attribute,
@@ -57,9 +55,12 @@ class _Request:
         self._cache_key = request.prompt_cache_key
         self._params = params
         self._chains: dict[int, Chains] = {}
-        self.claims: Sequence[Claim] = ()
+        self.claims: dict[Endpoint, Sequence[Claim]] = {}
+        """Of those that are about to have its blocks."""
         self.endpoint: Endpoint | None = None
+        """Computes the prompts."""
         self.matched_ratio = 0.0
+        """How much of them it was expected to have."""
 
     def chains(self, block_tokens: int) -> Chains:
         """Return the block hashes of each prompt, up to the bound for all of them together."""
@@ -98,6 +99,7 @@ class ApproxPrefixCacheProducer:
 
     def __init__(self, params: Params, context: PluginContext) -> None:
         self._params = params
+        self._name = context.name
         defaults = Defaults(
             block_tokens=params.block_size_tokens,
             capacity_blocks=params.lru_capacity_per_server,
@@ -109,7 +111,18 @@ class ApproxPrefixCacheProducer:
         entries.set_function(lambda: self._caches.entries)
         size = context.metrics.gauge("epp_prefix_index_bytes", "Memory that they take, by estimate.")
         size.set_function(lambda: self._caches.bytes_used)
-        context.metrics.registry.register(_TruthCollector(self._caches))
+        context.metrics.gauge_for_each(
+            "epp_prefix_prediction_error_ratio",
+            "Predicted minus observed cache hits.",
+            label="endpoint",
+            read=lambda: ((one.key, cache.truth.recent.error_ratio) for one, cache in self._caches.endpoints.items()),
+        )
+        context.metrics.gauge_for_each(
+            "epp_prefix_capacity_blocks",
+            "Blocks believed to be kept.",
+            label="endpoint",
+            read=lambda: ((one.key, cache.believed_blocks) for one, cache in self._caches.endpoints.items()),
+        )
 
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Attach how much of the prompts each endpoint has; of several prompts, the sum."""
@@ -117,21 +130,25 @@ class ApproxPrefixCacheProducer:
             return
         made = _Request(request, params=self._params)
         matched = self._caches.match(made.chains)
-        request.attach(made)
+        request.attach(made, producer=self._name)
         request.attach(
             PrefixMatches(
                 matched_tokens=matched,
                 total_tokens=request.prompt_tokens,
                 first_block=made.first_block(self._caches.of(candidates[0]).block_tokens),
-            )
+            ),
+            producer=self._name,
         )
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
-        """Believe that the primary endpoint is about to have the prompts' blocks."""
-        made = request.attribute(_Request)
+        """Believe that the primary endpoint is about to have the prompts' blocks, and who computes them for it."""
+        made = request.attribute(_Request, producer=self._name)
         if made is None:
             return
-        self._claim(request, made, decision.primary)
+        self._claim(made, decision.primary)
+        if decision.prefill is not None:
+            self._claim(made, decision.prefill)
+        self._predict(request, made, decision.prefill or decision.primary)
         if len(decision.endpoints) == 1:
             made.forget()
 
@@ -139,24 +156,27 @@ class ApproxPrefixCacheProducer:
         self, request: InferenceRequest, decision: Decision, response: Response
     ) -> Mapping[str, str] | None:
         """Confirm what was believed, or withdraw it: an answer that is an error computed nothing."""
-        made = request.attribute(_Request)
-        if made is None or made.endpoint is None or made.endpoint.has_left or response.status is None:
+        made = request.attribute(_Request, producer=self._name)
+        if made is None or response.status is None:
             return None
-        served = decision.named(response.served_by) or made.endpoint
-        if served is not made.endpoint:
-            self._withdraw(request, made)
-            self._claim(request, made, served)
-        if response.status < FIRST_ERROR_STATUS:
-            self._caches.confirm(served, made.claims)
-        else:
-            self._withdraw(request, made)
-        made.claims = ()
+        served = decision.named(response.served_by) or decision.primary
+        if served not in made.claims:
+            self._withdraw(request, made, decision.primary)
+            self._claim(made, served)
+            if decision.prefill is None:
+                self._predict(request, made, served)
+        for endpoint in list(made.claims):
+            if response.status < FIRST_ERROR_STATUS and not endpoint.has_left:
+                self._caches.confirm(endpoint, made.claims[endpoint])
+            else:
+                self._withdraw(request, made, endpoint)
+        made.claims = {}
         made.forget()
         return None
 
     def on_done(self, request: InferenceRequest, decision: Decision, response: Response) -> None:
         """Compare with what the answer says was cached, where it says so."""
-        made, usage = request.attribute(_Request), response.usage
+        made, usage = request.attribute(_Request, producer=self._name), response.usage
         if made is None or made.endpoint is None or usage is None or made.endpoint.has_left:
             return
         if usage.cached_tokens is None or not usage.prompt_tokens:
@@ -180,23 +200,29 @@ class ApproxPrefixCacheProducer:
         """Forget the endpoint: what comes back under its name has an empty cache."""
         self._caches.forget(endpoint)
 
-    def _claim(self, request: InferenceRequest, made: _Request, endpoint: Endpoint) -> None:
+    def _claim(self, made: _Request, endpoint: Endpoint) -> None:
+        if not endpoint.has_left:
+            made.claims[endpoint] = self._caches.insert(endpoint, made.chains)
+
+    def _predict(self, request: InferenceRequest, made: _Request, endpoint: Endpoint) -> None:
+        """Note how much of the prompts an endpoint that computes them is expected to have."""
         if endpoint.has_left:
             return
-        matches = request.attribute(PrefixMatches)
+        matches = request.attribute(PrefixMatches, producer=self._name)
         made.endpoint = endpoint
         made.matched_ratio = matches.ratio(endpoint) if matches is not None else 0.0
-        made.claims = self._caches.insert(endpoint, made.chains)
         prompt = request.prompt_tokens
         self._caches.of(endpoint).truth.sent(matched=made.matched_ratio * prompt, prompt=prompt)
 
-    def _withdraw(self, request: InferenceRequest, made: _Request) -> None:
-        """Believe no more that the endpoint computes the request."""
-        if made.endpoint is None or made.endpoint.has_left:
+    def _withdraw(self, request: InferenceRequest, made: _Request, endpoint: Endpoint) -> None:
+        """Believe no more that an endpoint has the request's blocks because of it."""
+        claims = made.claims.pop(endpoint, None)
+        if claims is None or endpoint.has_left:
             return
-        self._caches.withdraw(made.endpoint, made.claims)
-        prompt = request.prompt_tokens
-        self._caches.of(made.endpoint).truth.refused(matched=made.matched_ratio * prompt, prompt=prompt)
+        self._caches.withdraw(endpoint, claims)
+        if endpoint is made.endpoint:
+            prompt = request.prompt_tokens
+            self._caches.of(endpoint).truth.refused(matched=made.matched_ratio * prompt, prompt=prompt)
 
 
 def _max_blocks(params: Params, block_tokens: int) -> int:
@@ -204,22 +230,3 @@ def _max_blocks(params: Params, block_tokens: int) -> int:
     if params.max_prefix_tokens_to_match:
         return max(1, params.max_prefix_tokens_to_match // block_tokens)
     return params.max_prefix_blocks_to_match or sys.maxsize
-
-
-class _TruthCollector(Collector):
-    """Yields what is believed of each endpoint's cache, read when the metrics are collected."""
-
-    def __init__(self, caches: BelievedCaches) -> None:
-        self._caches = caches
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the families."""
-        labels = ["endpoint"]
-        errors = GaugeMetricFamily(
-            "epp_prefix_prediction_error_ratio", "Predicted minus observed cache hits.", labels=labels
-        )
-        capacities = GaugeMetricFamily("epp_prefix_capacity_blocks", "Blocks believed to be kept.", labels=labels)
-        for endpoint, believed in self._caches.endpoints.items():
-            errors.add_metric([endpoint.key], believed.truth.recent.error_ratio)
-            capacities.add_metric([endpoint.key], int(believed.capacity_blocks * believed.scale))
-        yield from (errors, capacities)

@@ -1,10 +1,7 @@
 """``precise-prefix-cache-producer``: knows from the engines themselves which endpoint has which prompt beginning."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
-
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from epp.plugin import (
     Attribute,
@@ -49,6 +46,7 @@ class PrecisePrefixCacheProducer:
             message = "false is not supported: engines are listened to at sockets of their own"
             raise ConfigurationError([Problem("parameters.kvEventsConfig.discoverPods", message)])
         self._params = params
+        self._name = context.name
         self._log = context.log
         self._approximate = ApproxPrefixCacheProducer(params.approximate, context)
         self._index: ExactIndex[Endpoint] = ExactIndex(
@@ -66,7 +64,12 @@ class PrecisePrefixCacheProducer:
         """As it was logged last."""
         blocks = context.metrics.gauge("epp_prefix_exact_blocks", "Prefix blocks that engines say they have.")
         blocks.set_function(lambda: len(self._index))
-        context.metrics.registry.register(_ExactCollector(self._is_exact, self._coverage))
+        context.metrics.gauge_for_each(
+            "epp_prefix_is_exact",
+            "1 where matches come from all of an endpoint's own KV events.",
+            label="endpoint",
+            read=lambda: ((one.key, int(self._coverage(one) is Coverage.ALL)) for one in self._is_exact),
+        )
 
     async def run_in_background(self) -> None:
         """Listen to the engines."""
@@ -75,7 +78,8 @@ class PrecisePrefixCacheProducer:
     def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Attach how much of the prompts each endpoint has, by the best that is known of it."""
         self._approximate.produce(request, candidates)
-        tokens, approximate = request.attribute(PromptTokens), request.attribute(PrefixMatches)
+        tokens = request.attribute(PromptTokens)
+        approximate = request.attribute(PrefixMatches, producer=self._name)
         if tokens is None or approximate is None:
             return
         exact = TokenizedRequest(request, tokens.prompts, adapter=self._adapter_of(request, candidates))
@@ -88,7 +92,8 @@ class PrecisePrefixCacheProducer:
                 matched_tokens=self._matched(exact, candidates, approximate),
                 total_tokens=approximate.total_tokens,
                 first_block=approximate.first_block,
-            )
+            ),
+            producer=self._name,
         )
 
     def on_routed(self, request: InferenceRequest, decision: Decision) -> None:
@@ -209,20 +214,3 @@ _REASONS = {
     Coverage.PART: "not all of its events were heard",
     Coverage.NOTHING: "its events are not heard",
 }
-
-
-class _ExactCollector(Collector):
-    """Yields for each endpoint whether its matches are exact, read when the metrics are collected."""
-
-    def __init__(self, endpoints: Iterable[Endpoint], coverage: Callable[[Endpoint], Coverage]) -> None:
-        self._endpoints = endpoints
-        self._coverage = coverage
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the family."""
-        exact = GaugeMetricFamily(
-            "epp_prefix_is_exact", "1 where matches come from all of an endpoint's own KV events.", labels=["endpoint"]
-        )
-        for endpoint in self._endpoints:
-            exact.add_metric([endpoint.key], int(self._coverage(endpoint) is Coverage.ALL))
-        yield exact

@@ -26,7 +26,9 @@ class Params(PluginParams):
     match_length_scale_tokens: Annotated[int, Meta(ge=1)] = 8192
     """Length from which on a match counts fully."""
     prefix_match_info_producer_name: str | None = None
-    """Accepted for files of the Go pickers; each attribute has one producer here."""
+    """Whose matches count, where there are several producers."""
+    producer: str | None = None
+    """The same."""
 
 
 class PrefixCacheScorer:
@@ -42,10 +44,13 @@ class PrefixCacheScorer:
     def __init__(self, params: Params) -> None:
         self._length_weight = params.match_length_weight
         self._scale_tokens = params.match_length_scale_tokens
+        self._producer = params.prefix_match_info_producer_name or params.producer or ""
+        self.consumes_from = {PrefixMatches: self._producer} if self._producer else {}
+        """Attribute -> its producer's name."""
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate; all 0 when the prompt is unknown."""
-        matches = request.attribute(PrefixMatches)
+        matches = request.attribute(PrefixMatches, producer=self._producer)
         if matches is None or not matches.total_tokens:
             return [0.0] * len(candidates)
         matched = [matches.matched_tokens.get(endpoint, 0) for endpoint in candidates]

@@ -49,6 +49,41 @@ def test_both_api_versions_are_accepted(version: str) -> None:
         ),
         pytest.param(HEAD + "plugins: [{name: a}]\n", "plugins[0].type: is required", id="no type"),
         pytest.param(
+            HEAD + "featureGates: [flowcontrol]\n",
+            "featureGates[0]: there is no gate `flowcontrol`; did you mean `flowControl`?",
+            id="unknown gate",
+        ),
+        pytest.param(
+            HEAD + "featureGates: [flowControl=yes]\n",
+            "featureGates[0]: `flowControl=yes` must be a name, name=true or name=false",
+            id="gate with another value",
+        ),
+        pytest.param(
+            HEAD + "flowControl: {maxBytes: -1}\n",
+            "flowControl.maxBytes: must be 0 or more, such as 5000, 1Gi or 100M, not `-1`",
+            id="negative quantity",
+        ),
+        pytest.param(
+            HEAD + "flowControl: {priorityBands: [{maxRequests: 5}]}\n",
+            "flowControl.priorityBands[0].priority: is required",
+            id="band without priority",
+        ),
+        pytest.param(
+            HEAD + "flowControl: {priorityBands: [{priority: 1}, {priority: 1}]}\n",
+            "flowControl.priorityBands[1].priority: another band has priority 1 already",
+            id="two bands of one priority",
+        ),
+        pytest.param(
+            HEAD + "flowControl: {defaultRequestTTL: soon}\n",
+            "flowControl.defaultRequestTTL: `soon` is no duration; write it like 30s, 500ms or 1m30s",
+            id="time that is none",
+        ),
+        pytest.param(
+            HEAD + "flowControl: {usageLimitPolicyPluginRef: none}\n",
+            "flowControl.usageLimitPolicyPluginRef: no plugin is named `none`",
+            id="policy that is none",
+        ),
+        pytest.param(
             HEAD + "plugins: [{type: a}, {type: a}]\n",
             "plugins: plugin `a` stands 2 times (entries 0, 1); give each its own name",
             id="same name twice",

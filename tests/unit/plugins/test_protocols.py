@@ -17,6 +17,7 @@ from epp.plugin import (
 from epp.plugin.testing import make_context
 from epp.workshop import Role
 from epp_plugins.parsers.openai import OpenaiParser
+from epp_plugins.pickers.choice import PickerParams
 from epp_plugins.pickers.max_score import MaxScorePicker
 from epp_plugins.pickers.random import RandomPicker
 from epp_plugins.producers.approx_prefix_cache import ApproxPrefixCacheProducer, Params
@@ -36,7 +37,7 @@ def test_built_in_plugins_have_all_members_of_their_roles() -> None:
         KvCacheUtilizationScorer(LoadParams()),
         PrefixCacheScorer(PrefixParams()),
     ]
-    pickers: list[Picker] = [MaxScorePicker(context), RandomPicker(context)]
+    pickers: list[Picker] = [MaxScorePicker(PickerParams(), context), RandomPicker(PickerParams(), context)]
     handlers: list[ProfileHandler] = [SingleProfileHandler()]
     parsers: list[Parser] = [OpenaiParser()]
     producers: list[Producer] = [producer]

@@ -10,6 +10,7 @@ from epp.plugin import Endpoint, InferenceRequest
 from epp.plugin.endpoint import WARM_UP_S
 from epp.plugin.testing import make_context, make_endpoint, make_request
 from epp.scheduling import InPlay, Profile
+from epp_plugins.pickers.choice import PickerParams
 from epp_plugins.pickers.random import RandomPicker
 
 DRAWS = 2000
@@ -76,7 +77,7 @@ def test_endpoint_that_is_all_that_filters_leave_is_in_play() -> None:
     pool[2].avoided_until_s = 100.0
     for seed in range(20):
         rule = InPlay(lambda: 0.0, random.Random(seed))
-        profile = Profile("p", [KeepsNew()], [], RandomPicker(make_context()), rule)
+        profile = Profile("p", [KeepsNew()], [], RandomPicker(PickerParams(), make_context()), rule)
         assert [one.name for one in profile.run(make_request(), pool).picked] == ["new"]
 
 
