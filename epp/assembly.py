@@ -6,8 +6,9 @@ shape that `epp.config` found, and what only the plugins themselves can tell (ty
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
@@ -43,7 +44,7 @@ from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
 from epp.registry import Registry
 from epp.scheduling import InPlay, Profile, Scheduler, WeightedScorer
-from epp.workshop import Role, Workshop
+from epp.workshop import Built, Role, Workshop
 
 IN_PROFILES = (Role.FILTER, Role.SCORER, Role.PICKER)
 
@@ -62,6 +63,11 @@ class Assembly:
     discovery: GuardedDiscovery | None
     source: GuardedDataSource
     extractor: GuardedExtractor
+    built: Mapping[str, Built]
+    """Every plugin by name."""
+    fixed: Sequence[str]
+    """Those that find endpoints and fetch and read their load: they cannot be replaced while the process runs."""
+    config: EndpointPickerConfig
     notes: Sequence[Problem]
     """What is valid in the configuration, and does not do what it looks like."""
 
@@ -74,25 +80,29 @@ class Surroundings:
     log: FilteringBoundLogger
     random: random.Random
     clock: Callable[[], float] = time.monotonic
+    families: dict[str, Collector] = field(default_factory=dict)
+    """The plugins' metrics, by name."""
+
+    def plugin_metrics(self, name: str) -> PluginMetrics:
+        """Return what a plugin of this name exports by."""
+        return PluginMetrics(self.metrics.registry, name, self.families)
 
 
-def assemble_text(text: str | None, surroundings: Surroundings, *, registry: Registry | None = None) -> Assembly:
-    """Build the plugins of a configuration file's text, of the default configuration for ``None``.
+def assemble_text(
+    text: str | None,
+    surroundings: Surroundings,
+    *,
+    registry: Registry | None = None,
+    alive: Mapping[str, Built] = MappingProxyType({}),
+) -> Assembly:
+    """Build the plugins and profiles of a configuration file's text, of the default configuration for ``None``.
 
-    ``registry`` has the plugin types, those installed in this environment when left out. Raises `ConfigurationError`.
+    ``registry`` has the plugin types, those installed in this environment when left out. Plugins that are ``alive`` and
+    that the text does not change are used as they are. Raises `ConfigurationError` with all problems.
     """
     config, problems = (DEFAULT_CONFIG, []) if text is None else read_config(text)
-    return assemble(config, surroundings, registry=registry or Registry.installed(), problems=problems)
-
-
-def assemble(
-    config: EndpointPickerConfig, surroundings: Surroundings, *, registry: Registry, problems: Sequence[Problem] = ()
-) -> Assembly:
-    """Build every plugin and profile of ``config``; ``problems`` are those already found in its shape.
-
-    Raises `ConfigurationError` with all problems.
-    """
-    return _Assembler(config, surroundings, registry, check(config, problems)).assemble()
+    assembler = _Assembler(config, surroundings, registry or Registry.installed(), check(config, problems), alive)
+    return assembler.assemble()
 
 
 class _Assembler:
@@ -104,13 +114,13 @@ class _Assembler:
         surroundings: Surroundings,
         registry: Registry,
         problems: list[Problem],
+        alive: Mapping[str, Built],
     ) -> None:
         self._config = config
         self._surroundings = surroundings
-        self._families: dict[str, Collector] = {}
         self._problems = problems
         self._notes = notes_on(config)
-        self._workshop = Workshop(registry, self._context, problems)
+        self._workshop = Workshop(registry, self._context, problems, alive=alive)
 
     def assemble(self) -> Assembly:
         """Build, place, and raise `ConfigurationError` if anything was wrong."""
@@ -151,6 +161,9 @@ class _Assembler:
             discovery=GuardedDiscovery(guard(discovery), plugins[discovery]) if discovery else None,
             source=GuardedDataSource(guard(source), plugins[source]),
             extractor=GuardedExtractor(guard(extractor), plugins[extractor]),
+            built=self._workshop.built,
+            fixed=[name for name in (discovery, source, extractor) if name],
+            config=self._config,
             notes=self._notes,
         )
 
@@ -161,7 +174,7 @@ class _Assembler:
             clock=around.clock,
             random=around.random,
             log=around.log.bind(plugin=name),
-            metrics=PluginMetrics(around.metrics.registry, name, self._families),
+            metrics=around.plugin_metrics(name),
         )
 
     def _guard(self, name: str) -> Guard:

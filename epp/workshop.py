@@ -3,6 +3,7 @@
 import enum
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -38,12 +39,35 @@ class Role(enum.Enum):
         self.members = members
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A plugin, and what it was built of."""
+
+    spec: PluginSpec
+    plugin: Any
+
+    def is_made_of(self, spec: PluginSpec) -> bool:
+        """Tell whether another entry of a configuration would make the same."""
+        return (self.spec.type, self.spec.parameters or {}) == (spec.type, spec.parameters or {})
+
+
 class Workshop:
     """The plugins built so far, by name; problems found on the way go to the list that it was given."""
 
-    def __init__(self, registry: Registry, context: Callable[[str], PluginContext], problems: list[Problem]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        context: Callable[[str], PluginContext],
+        problems: list[Problem],
+        *,
+        alive: Mapping[str, Built],
+    ) -> None:
+        """Take, beside what it needs, the plugins that are ``alive`` by name: those that stay as they are live on."""
         self.plugins: dict[str, Any] = {}
         """Name -> instance; ``None`` for one that could not be built."""
+        self.built: dict[str, Built] = {}
+        """The same with what they were built of, without those that could not be."""
+        self._alive = alive
         self._paths: dict[str, str] = {}
         """Name -> where the configuration has it."""
         self._registry = registry
@@ -54,8 +78,12 @@ class Workshop:
         """Build one plugin, or note why it cannot be built. An entry without a type, or a second one, is left out."""
         if not spec.type or spec.ref in self.plugins:
             return
-        self.plugins[spec.ref] = None
         self._paths[spec.ref] = path
+        before = self._alive.get(spec.ref)
+        if before is not None and before.is_made_of(spec):
+            self.plugins[spec.ref], self.built[spec.ref] = before.plugin, before
+            return
+        self.plugins[spec.ref] = None
         self._noting(path, f"plugin type `{spec.type}`", lambda: self._build(spec, path))
 
     def connect(self) -> None:
@@ -155,6 +183,7 @@ class Workshop:
         arguments = self._arguments(kind, spec, path)
         if arguments is not None:
             self.plugins[spec.ref] = kind(**arguments)
+            self.built[spec.ref] = Built(spec, self.plugins[spec.ref])
 
     def _noting(self, path: str, what: str, do: Callable[[], None]) -> None:
         """Do something with a plugin, and note why that fails."""

@@ -38,7 +38,7 @@ class ExtProcService:
     """Serves ext_proc streams: one stream is one HTTP request."""
 
     def __init__(self, director: Director, *, limits: Limits, metrics: Metrics, log: FilteringBoundLogger) -> None:
-        self._director = director
+        self.director = director
         self._limits = limits
         self._budget = BodyBudget(limits.max_held_body_bytes, metrics.body_bytes_held)
         self._metrics = metrics
@@ -85,11 +85,11 @@ class ExtProcService:
     @contextlib.contextmanager
     def _conversation(self, stream: Stream) -> Iterator[Conversation]:
         """Yield a conversation, and release all that it held when it is over, also when we end it ourselves."""
-        session = Session(any_endpoint=self._director.any_endpoint, max_body_bytes=self._limits.max_request_body_bytes)
+        session = Session(any_endpoint=self.director.any_endpoint, max_body_bytes=self._limits.max_request_body_bytes)
         conversation = Conversation(
             stream,
             session,
-            director=self._director,
+            director=self.director,
             share=BodyShare(self._budget),
             idle_timeout_s=self._limits.stream_idle_timeout_s,
         )

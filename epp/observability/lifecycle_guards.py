@@ -67,13 +67,13 @@ class GuardedWorker:
 
     def __init__(self, guard: Guard, one: BackgroundWorker) -> None:
         self._guard = guard
-        self._run_in_background = one.run_in_background
+        self.worker = one
 
     async def run(self) -> None:
         """Let the plugin work; return when it has nothing more to do."""
         while True:
             try:
-                await self._run_in_background()
+                await self.worker.run_in_background()
             except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
                 self._guard.report("run_in_background", failure)
                 await asyncio.sleep(RETRY_S)

@@ -31,6 +31,11 @@ class Metrics:
         self._declare_decisions(partial(Counter, registry=registry), partial(Histogram, registry=registry))
         self._declare_answers(partial(Counter, registry=registry), partial(Histogram, registry=registry))
         self._declare_faults(partial(Counter, registry=registry))
+        self._reloads = Counter("epp_config_reloads", "New configuration files.", ["result"], registry=registry)
+        self._is_current = Gauge(
+            "epp_config_is_current", "0 while the file is broken and an older one is in use.", registry=registry
+        )
+        self._is_current.set(1)
         self._in_flight = Gauge("epp_requests_in_flight", "Requests routed and not ended.", registry=registry)
         self._streams_open = Gauge("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
         self._body_bytes_held = Gauge("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
@@ -74,6 +79,14 @@ class Metrics:
             "epp_plugin_errors", "Plugin calls that failed and were left out.", ["plugin", "point"]
         )
         self._session_errors = counter("epp_session_errors", "ext_proc streams that ended by a fault of the picker.")
+
+    def config_loaded(self, *, is_current: bool) -> None:
+        """Tell whether the configuration in use is that of the file."""
+        self._is_current.set(int(is_current))
+
+    def config_reloaded(self, *, result: str) -> None:
+        """Count a new file, ``applied`` or ``refused``."""
+        self._reloads.labels(result).inc()
 
     def request_received(self, model: str) -> None:
         """Count a request; ``model`` is empty when none was named."""

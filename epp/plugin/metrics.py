@@ -1,5 +1,6 @@
 """A plugin's own metrics."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar, cast
 
@@ -24,6 +25,15 @@ class PluginMetrics:
         self._plugin = plugin
         self._families = {} if families is None else families
         """Shared by all plugins of a picker: metric name -> the metric, not yet bound to a plugin."""
+
+    def forget(self) -> None:
+        """Export nothing of this plugin any more: it is no longer configured."""
+        for family in self._families.values():
+            if isinstance(family, _GaugeForEach):
+                family.reads.pop(self._plugin, None)
+            elif isinstance(family, MetricWrapperBase):
+                with contextlib.suppress(KeyError):
+                    family.remove(self._plugin)
 
     def counter(self, name: str, doc: str) -> Counter:
         """Return the counter of this name for this plugin."""

@@ -285,3 +285,32 @@ async def test_engines_that_publish_nothing_keep_nobody_waiting(upstreams: list[
         picker.child.process.terminate()
         async with asyncio.timeout(PATIENCE_S):
             await picker.event(event="stopped")
+
+
+PICKERS = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{{type: {picker}}}, {{type: header-based-testing-filter}}]
+"""
+
+
+async def test_configuration_file_is_followed_and_a_broken_one_refused(
+    upstreams: list[Upstream], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(PICKERS.format(picker="random-picker"))
+    async with running_picker([upstreams[0].name], "--config-file", str(file)) as picker:
+        file.write_text(PICKERS.format(picker="max-score-picker"))
+        event = await picker.event(event="config_reloaded")
+        assert (event["added"], event["removed"]) == (["max-score-picker"], ["random-picker"])
+        assert await picker.metric("epp_config_is_current") == 1
+        file.write_text(PICKERS.format(picker="best-picker"))
+        event = await picker.event(event="config_refused")
+        (problem,) = event["problems"]
+        assert problem.startswith(f"--config-file {file}: plugins[0].type: plugin type `best-picker` is not installed")
+        assert await picker.metric("epp_config_is_current") == 0
+        file.write_text(PICKERS.format(picker="max-score-picker"))
+        picker.child.process.send_signal(signal.SIGHUP)
+        await picker.event(event="config_unchanged")
+        assert await picker.metric("epp_config_is_current") == 1
+        assert await picker.metric("epp_config_reloads_total") == 2

@@ -63,6 +63,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> N
     metrics.stream_closed("none", "none")
     metrics.endpoint_answered_error(endpoint, 500)
     metrics.model_rewrite_asked(is_possible=True)
+    metrics.config_reloaded(result="applied")
     metrics.request_ended(Response(usage=Usage()))
     exported = {
         family.name + ("_total" if family.type == "counter" else ""): (family.type, labels_of(family))

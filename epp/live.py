@@ -1,0 +1,94 @@
+"""What the configuration has made; a new one replaces it whole."""
+
+import random
+import sys
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from epp.assembly import Assembly, Surroundings
+from epp.observability import Metrics, make_logger
+from epp.plugin import Endpoint
+from epp.reloading import Changes, Workers
+from epp.settings import Settings
+from epp.starting import assemble, config_text, static_endpoints
+
+
+class LiveConfig:
+    """The assembly in use.
+
+    A plugin that a new configuration leaves as it is lives on, with all that it knows: the prefix index, sessions,
+    connections. Load, requests in flight and the pool are not the configuration's, and survive in any case.
+    """
+
+    def __init__(self, settings: Settings, surroundings: Surroundings, log: FilteringBoundLogger) -> None:
+        """Build what the settings name; raises `ConfigurationError`."""
+        self._settings = settings
+        self._surroundings = surroundings
+        self._log = log
+        self.text = config_text(settings)
+        self.assembly = assemble(settings, surroundings, self.text)
+        self.specs = static_endpoints(settings, self.assembly.discovery)
+        self.workers = Workers()
+        self._begin()
+
+    def replace(self, text: str) -> Changes:
+        """Use another configuration from now on; raises `ConfigurationError`, and then nothing has changed.
+
+        Synchronous on purpose: a request is decided by one configuration or by the other.
+        """
+        # Tried on nothing that is alive: what plugins do when they are built must not reach those in use.
+        tried = assemble(self._settings, _nowhere(), text)
+        static_endpoints(self._settings, tried.discovery)
+        before, self.assembly = (
+            self.assembly,
+            assemble(self._settings, self._surroundings, text, alive=self.assembly.built),
+        )
+        changes = _changes(before, self.assembly)
+        for name in changes.removed:
+            self._surroundings.plugin_metrics(name).forget()
+        self._begin()
+        return changes
+
+    def on_scraped(self, endpoint: Endpoint) -> None:
+        """Tell the plugins in use that an endpoint's load was scraped."""
+        self.assembly.observers.on_scraped(endpoint)
+
+    def on_lost(self, endpoint: Endpoint) -> None:
+        """Tell them that its process seems to be gone."""
+        self.assembly.observers.on_endpoint_lost(endpoint)
+
+    def on_removed(self, endpoint: Endpoint) -> None:
+        """Tell them that it left the pool."""
+        self.assembly.observers.on_endpoint_removed(endpoint)
+
+    def _begin(self) -> None:
+        for note in self.assembly.notes:
+            self._log.warning("config_note", path=note.path, message=note.message)
+        self.workers.use(self.assembly.workers)
+
+
+def _nowhere() -> Surroundings:
+    """Return surroundings in which nothing that plugins do is seen."""
+    log = make_logger(0, stream=sys.stderr)
+    return Surroundings(metrics=Metrics(CollectorRegistry()), log=log, random=random.Random(0))  # noqa: S311 - no picks
+
+
+def _changes(before: Assembly, after: Assembly) -> Changes:
+    old, new = before.built, after.built
+    old_profiles = {profile.name: profile for profile in before.config.scheduling_profiles}
+    new_profiles = {profile.name: profile for profile in after.config.scheduling_profiles}
+    names = sorted(old_profiles.keys() | new_profiles.keys())
+    return Changes(
+        added=sorted(new.keys() - old.keys()),
+        removed=sorted(old.keys() - new.keys()),
+        changed=sorted(name for name in old.keys() & new.keys() if old[name] is not new[name]),
+        profiles=[name for name in names if old_profiles.get(name) != new_profiles.get(name)],
+        needs_restart=[] if _fixed(before) == _fixed(after) else ["dataLayer"],
+    )
+
+
+def _fixed(assembly: Assembly) -> Sequence[object]:
+    """Return the plugins that are asked for endpoints and their load, which run from start to end."""
+    return [assembly.built[name].plugin for name in assembly.fixed]

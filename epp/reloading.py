@@ -1,0 +1,138 @@
+"""Follows the configuration file: what it says now is checked, and replaces what was, whole, between two requests."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from epp.observability import Metrics
+from epp.observability.lifecycle_guards import GuardedWorker
+from epp.plugin import ConfigurationError
+
+POLL_S = 1.0
+"""How often the file is looked at. A ConfigMap changes by a symbolic link, which no watch on the file itself sees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a new configuration has changed, by names of plugins; those that are alike live on."""
+
+    added: Sequence[str] = ()
+    removed: Sequence[str] = ()
+    changed: Sequence[str] = ()
+    profiles: Sequence[str] = ()
+    """Profiles that are new, gone, or made of something else."""
+    needs_restart: Sequence[str] = ()
+    """Sections whose change takes effect only then."""
+
+
+class Reloader:
+    """Applies the file whenever it has changed, or when asked to; one that is broken changes nothing."""
+
+    def __init__(
+        self,
+        path: Path,
+        applied: str | None,
+        *,
+        apply: Callable[[str], Changes],
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Take the text that is in use, and what makes another one so; that raises `ConfigurationError` or nothing."""
+        self._path = path
+        self._applied = applied
+        self._refused: str | None = None
+        self._seen: str | None = None
+        self._apply = apply
+        self._metrics = metrics
+        self._log = log.bind(file=str(path))
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Look at the file at once, and try it even if it was refused before."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Follow the file until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), POLL_S)
+            is_asked = self._asked.is_set()
+            self._asked.clear()
+            self._look(is_asked=is_asked)
+
+    def _look(self, *, is_asked: bool) -> None:
+        """Read the file: a few kilobytes, in a pod from memory."""
+        try:
+            text = self._path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            self._refuse(f"\0{error}", [f"cannot be read: {error}"], is_asked=is_asked)
+        else:
+            self._look_at(text, is_asked=is_asked)
+
+    def _look_at(self, text: str, *, is_asked: bool) -> None:
+        is_whole, self._seen = text == self._seen, text
+        if text == self._applied:
+            if is_asked:
+                self._log.info("config_unchanged")
+            if self._refused is not None:
+                self._refused = None
+                self._metrics.config_loaded(is_current=True)
+            return
+        if not is_asked and (text == self._refused or not is_whole):
+            return  # it is being written, perhaps: it has to be the same twice
+        try:
+            changes = self._apply(text)
+        except ConfigurationError as error:
+            self._refuse(text, [str(problem) for problem in error.problems], is_asked=is_asked)
+            return
+        self._applied, self._refused = text, None
+        self._metrics.config_reloaded(result="applied")
+        self._metrics.config_loaded(is_current=True)
+        self._log.info(
+            "config_reloaded",
+            added=list(changes.added),
+            removed=list(changes.removed),
+            changed=list(changes.changed),
+            profiles=list(changes.profiles),
+        )
+        if changes.needs_restart:
+            self._log.warning("config_needs_restart", sections=list(changes.needs_restart))
+
+    def _refuse(self, what: str, problems: Sequence[str], *, is_asked: bool) -> None:
+        """Keep what is in use; says so once for each broken file, and whenever it was asked."""
+        if what == self._refused and not is_asked:
+            return
+        self._refused = what
+        self._metrics.config_reloaded(result="refused")
+        self._metrics.config_loaded(is_current=False)
+        self._log.error("config_refused", problems=problems, kept="the last good configuration")
+
+
+@dataclass(slots=True)
+class Workers:
+    """The background workers of the configuration that is in use; one that it keeps is not interrupted."""
+
+    _wanted: Mapping[object, GuardedWorker] = field(default_factory=dict)
+    _running: dict[object, asyncio.Task[None]] = field(default_factory=dict)
+    _group: asyncio.TaskGroup | None = None
+
+    def use(self, workers: Sequence[GuardedWorker]) -> None:
+        """Run these, and stop all others."""
+        self._wanted = {worker.worker: worker for worker in workers}
+        if self._group is None:
+            return
+        for plugin in [plugin for plugin in self._running if plugin not in self._wanted]:
+            self._running.pop(plugin).cancel()
+        for plugin, worker in self._wanted.items():
+            if plugin not in self._running:
+                self._running[plugin] = self._group.create_task(worker.run())
+
+    async def run(self) -> None:
+        """Let them work until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            self.use(list(self._wanted.values()))
+            await asyncio.Event().wait()
