@@ -94,6 +94,7 @@ bench-scraping: $(VENV)/.demo  ## Measure what scraping 100 endpoints costs at r
 bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 	$(BIN)/python bench/micro/exposition.py
 	PYTHONPATH=plugins $(BIN)/python bench/micro/prefix.py
+	$(BIN)/python bench/micro/scheduling.py
 
 .PHONY: e2e-matrix
 e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md

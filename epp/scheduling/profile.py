@@ -56,8 +56,11 @@ class Profile:
 
 
 def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:
-    totals = [0.0] * count
-    for column in columns:
+    if not columns:
+        return [0.0] * count
+    first, *others = columns
+    totals = [first.weight * score for score in first.scores]
+    for column in others:
         weight = column.weight
         totals = [total + weight * score for total, score in zip(totals, column.scores, strict=True)]
     return totals

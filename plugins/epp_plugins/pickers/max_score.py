@@ -19,7 +19,9 @@ class MaxScorePicker:
         """Return the best, the very best first."""
         if self._count == 1:
             most = max(totals)
+            if totals.count(most) == 1:
+                return [candidates[totals.index(most)]]
             best = [endpoint for endpoint, total in zip(candidates, totals, strict=True) if total == most]
-            return [best[0] if len(best) == 1 else self._random.choice(best)]
+            return [self._random.choice(best)]
         order = self._random.sample(range(len(candidates)), len(candidates))
         return highest([candidates[i] for i in order], [totals[i] for i in order], self._count)

@@ -17,5 +17,5 @@ class KvCacheUtilizationScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        ratios = (load.kv_cache_ratio for load in self._loads(candidates))
+        ratios = [load.kv_cache_ratio for load in self._loads(candidates)]
         return with_unknown([None if ratio is None else 1.0 - ratio for ratio in ratios])

@@ -1,6 +1,7 @@
 """What scorers that rate load have in common: which load, and how it is compared."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from epp.plugin import Endpoint, Load, PluginParams
 
@@ -18,9 +19,11 @@ class LoadParams(PluginParams):
 
 def rate_lowest_best(counts: Sequence[int | None]) -> list[float]:
     """Return (max - count) / (max - min) for each, 1 for all when they are equal; `with_unknown` for those unknown."""
-    known = [count for count in counts if count is not None]
+    known = cast("Sequence[int]", counts) if None not in counts else [count for count in counts if count is not None]
     most, least = max(known, default=0), min(known, default=0)
     spread = most - least
+    if len(known) == len(counts):
+        return [(most - count) / spread for count in known] if spread else [1.0] * len(known)
     return with_unknown([None if count is None else (most - count) / spread if spread else 1.0 for count in counts])
 
 
@@ -30,6 +33,8 @@ def with_unknown(scores: Sequence[float | None]) -> list[float]:
     So an endpoint whose engine does not export a number is neither the best nor the worst by it. 0 for all where
     nothing is known.
     """
+    if None not in scores:
+        return list(cast("Sequence[float]", scores))
     known = [score for score in scores if score is not None]
     mean = sum(known) / len(known) if known else 0.0
     return [mean if score is None else score for score in scores]

@@ -53,26 +53,31 @@ class PrefixCacheScorer:
         matches = request.attribute(PrefixMatches, producer=self._producer)
         if matches is None or not matches.total_tokens:
             return [0.0] * len(candidates)
-        matched = [matches.matched_tokens.get(endpoint, 0) for endpoint in candidates]
+        known = matches.matched_tokens.get
+        matched = [known(endpoint, 0) for endpoint in candidates]
         if not any(matched):
             return _cold(matches.first_block, candidates)
         common = sorted(matched)[len(matched) // COMMON_SHARE]
-        scores = [self._rate(max(tokens, common), matches.total_tokens) for tokens in matched]
-        return [score * relief for score, relief in zip(scores, _reliefs(candidates), strict=True)]
+        total = matches.total_tokens
+        if self._length_weight:
+            scores = [self._rate(max(tokens, common), total) for tokens in matched]
+        else:
+            scores = [(max(common, tokens)) / total for tokens in matched]
+        return _relieved(scores, candidates)
 
     def _rate(self, tokens: int, total_tokens: int) -> float:
-        share = tokens / total_tokens
-        if not self._length_weight:
-            return share
         length: float = min(1.0, tokens / self._scale_tokens) ** 2
-        return self._length_weight * length + (1 - self._length_weight) * share
+        return self._length_weight * length + (1 - self._length_weight) * tokens / total_tokens
 
 
-def _reliefs(candidates: Sequence[Endpoint]) -> list[float]:
-    """Return for each candidate what its matches are worth: 1 up to a fair load, nothing from twice of that on."""
-    loads = [(endpoint.load.waiting or 0) + (endpoint.load.running or 0) for endpoint in candidates]
+def _relieved(scores: Sequence[float], candidates: Sequence[Endpoint]) -> list[float]:
+    """Return the scores: as they are up to a fair load, falling to nothing from twice of that on."""
+    loads = [((load := endpoint.load).waiting or 0) + (load.running or 0) for endpoint in candidates]
     bound = FAIR_LOADS * sum(loads) / len(loads) + SLACK_REQUESTS
-    return [min(1.0, max(0.0, 2.0 - load / bound)) for load in loads]
+    return [
+        score if load <= bound else score * max(0.0, 2.0 - load / bound)
+        for score, load in zip(scores, loads, strict=True)
+    ]
 
 
 def _cold(first_block: int | None, candidates: Sequence[Endpoint]) -> list[float]:

@@ -1,0 +1,62 @@
+"""What one decision of the default profile takes, from the candidates to the pick: ``make bench-micro``.
+
+CPU of this process, medians, with load and matches that differ between endpoints.
+"""
+
+import random
+import sys
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+from timing import median_us
+
+from epp.assembly import Surroundings, assemble_text
+from epp.observability import Metrics, make_logger
+from epp.plugin import Endpoint, InferenceRequest, PrefixMatches
+from epp.plugin.testing import make_endpoint, make_request
+
+BOUNDS_US = {10: 15.0, 100: 60.0, 1000: 600.0}
+"""By number of endpoints."""
+SHARE_WITH_MATCH = 0.3
+
+
+def make_pool(count: int, rng: random.Random) -> list[Endpoint]:
+    """Return endpoints with loads that differ."""
+    return [
+        make_endpoint(
+            f"pod-{i}",
+            port=8000 + i,
+            waiting=rng.randrange(20),
+            running=rng.randrange(50),
+            kv_cache_ratio=rng.random(),
+        )
+        for i in range(count)
+    ]
+
+
+def matched_request(pool: list[Endpoint], rng: random.Random) -> InferenceRequest:
+    """Return a request of which some endpoints have a part."""
+    request = make_request()
+    matched = {one: rng.randrange(1, 1000) for one in pool if rng.random() < SHARE_WITH_MATCH}
+    request.attach(PrefixMatches(matched_tokens=matched, total_tokens=1000, first_block=7))
+    return request
+
+
+def main() -> int:
+    """Print the table; 1 when a decision takes longer than it may."""
+    rng = random.Random(0)  # noqa: S311 - loads, not secrets
+    log = make_logger(0, stream=sys.stderr)
+    scheduler = assemble_text(None, Surroundings(metrics=Metrics(CollectorRegistry()), log=log, random=rng)).scheduler
+    print("| endpoints | decision us | may take us |\n|---|---|---|")
+    is_late = False
+    for count, bound_us in BOUNDS_US.items():
+        pool = make_pool(count, rng)
+        request = matched_request(pool, rng)
+        decision_us = median_us(partial(scheduler.schedule, request, pool), repeats=2000 if count < 1000 else 300)  # noqa: PLR2004
+        is_late = is_late or decision_us > bound_us
+        print(f"| {count} | {decision_us:.1f} | {bound_us:.0f} |")
+    return int(is_late)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
