@@ -142,19 +142,30 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]
 
 @main.command("check-config")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def check_config(file: Path) -> None:
-    """Tell whether FILE is a valid EndpointPickerConfig: exit 0, or 1 after printing every problem."""
-    from epp.checking import profiles_of  # noqa: PLC0415 - plugins are imported when they are asked for
+@click.option("--against", metavar="PAGE", help="Metrics page of an engine, a URL or a file: does it fit together?")
+@click.option("--strict", is_flag=True, help="Exit 1 for advice too.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is printed.")
+def check_config(file: Path, against: str | None, strict: bool, form: str) -> None:  # noqa: FBT001 - click's
+    """Tell whether FILE is a valid EndpointPickerConfig: exit 0, or 1 after printing every problem.
+
+    What is valid and will hurt all the same is printed as advice.
+    """
+    from epp.checking import check_text, page_of  # noqa: PLC0415 - plugins are imported when they are asked for
 
     try:
-        profiles = profiles_of(file.read_text())
-    except (ConfigurationError, UnicodeDecodeError, OSError) as error:
-        for line in str(error).splitlines():
-            click.echo(f"{file}: {line}", err=True)
+        page = None if against is None else asyncio.run(page_of(against))
+        report = check_text(file.read_text(), page)
+    except (UnicodeDecodeError, OSError) as error:
+        click.echo(f"{file}: {error}", err=True)
         sys.exit(1)
-    for profile in profiles:
-        scorers = ", ".join(f"{one.name} x {one.weight:g}" for one in profile.scorers)
-        click.echo(f"{file}: ok: profile {profile.name}: {scorers or 'no scorer'}")
+    if form == "json":
+        click.echo(report.as_json(str(file)))
+    else:
+        for line in report.complaints(str(file)):
+            click.echo(line, err=True)
+        for line in report.summary(str(file)):
+            click.echo(line)
+    sys.exit(1 if report.errors or (strict and report.advice) else 0)
 
 
 @main.command()

@@ -24,7 +24,11 @@ class Filter(Protocol):
 
 
 class Scorer(Protocol):
-    """Rates candidates."""
+    """Rates candidates.
+
+    One that rates endpoints by their numbers says so in an attribute ``rates``: names of `Load`'s members, and
+    ``in_flight``. ``epp check-config`` then knows whether a profile looks at load, and whether an engine tells it.
+    """
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
         """Return one number for each candidate, in their order, 0 (worst) to 1 (best). Others are clamped."""

@@ -1,5 +1,6 @@
 """The command line: what a person reads when something is wrong, and the exit code that a script sees."""
 
+import json
 from pathlib import Path
 
 import click
@@ -37,13 +38,45 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
     file = tmp_path / "bad.yaml"
     file.write_text(GOOD.replace("weight: 2", "weight: heavy").replace("type: queue-scorer", "type: queue-scorrer"))
     result = epp("check-config", str(file))
-    entry = "schedulingProfiles[0].plugins[0]"
+    entry, unknown = "schedulingProfiles[0].plugins[0]", "plugin type `queue-scorrer` is not installed"
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"{file}: {entry}.weight: expected `float | null`, got `str`",
-        f"{file}: {entry}.pluginRef: no plugin is named `queue-scorer`; did you mean `queue-scorrer`?",
-        f"{file}: plugins[0].type: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?",
+        f"{file}:10:9: error: {entry}.weight: expected `float | null`, got `str`",
+        f"{file}:9:9: error: {entry}.pluginRef: no plugin is named `queue-scorer`; did you mean `queue-scorrer`?",
+        f"{file}:5:5: error: plugins[0].type: {unknown}; did you mean `queue-scorer`?",
     ]
+
+
+def test_advice_is_shown_and_fails_only_where_it_is_asked_to(tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(GOOD.replace("weight: 2", "weight: 0"))
+    result = epp("check-config", str(file))
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"{file}:10:9: advice: schedulingProfiles[0].plugins[0].weight: is 0, so this scorer has no say\n"
+    )
+    assert epp("check-config", "--strict", str(file)).exit_code == 1
+
+
+def test_check_is_printed_for_programs(tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(GOOD.replace("weight: 2", "weight: 0"))
+    document = json.loads(epp("check-config", "--format", "json", str(file)).stdout)
+    assert document["valid"] is True
+    (advice,) = document["advice"]
+    assert (advice["path"], advice["line"]) == ("schedulingProfiles[0].plugins[0].weight", 10)
+    file.write_text("a: [1")
+    result = epp("check-config", "--format", "json", str(file))
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["errors"][0]["line"] is None
+
+
+def test_page_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+    result = epp("check-config", "--against", "http://127.0.0.1:1/metrics", str(file))
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:1/metrics: " in result.stderr
 
 
 @pytest.mark.parametrize(

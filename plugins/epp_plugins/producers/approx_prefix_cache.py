@@ -100,6 +100,8 @@ class ApproxPrefixCacheProducer:
     def __init__(self, params: Params, context: PluginContext) -> None:
         self._params = params
         self._name = context.name
+        self.max_memory_bytes = params.max_index_bytes
+        """For `epp check-config`."""
         defaults = Defaults(
             block_tokens=params.block_size_tokens,
             capacity_blocks=params.lru_capacity_per_server,

@@ -47,6 +47,8 @@ class PrecisePrefixCacheProducer:
             raise ConfigurationError([Problem("parameters.kvEventsConfig.discoverPods", message)])
         self._params = params
         self._name = context.name
+        self.max_memory_bytes = params.approximate.max_index_bytes
+        """For `epp check-config`; what engines say takes memory beside that."""
         self._log = context.log
         self._approximate = ApproxPrefixCacheProducer(params.approximate, context)
         self._index: ExactIndex[Endpoint] = ExactIndex(

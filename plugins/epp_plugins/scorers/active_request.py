@@ -1,7 +1,7 @@
 """``active-request-scorer``: the endpoint with the fewest requests of this picker is best."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -23,6 +23,8 @@ class Params(PluginParams):
 
 class ActiveRequestScorer:
     """Rates by requests in flight: 1 when idle, else (max - count) / max * `Params.max_busy_score`."""
+
+    rates: ClassVar[Sequence[str]] = ("in_flight",)
 
     def __init__(self, params: Params) -> None:
         self._idle_threshold = params.idle_threshold

@@ -1,6 +1,7 @@
 """``kv-cache-utilization-scorer``: the emptiest KV cache is best."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from epp.plugin import Endpoint, InferenceRequest
 from epp_plugins.scorers.load_choice import LoadParams, with_unknown
@@ -11,6 +12,8 @@ class KvCacheUtilizationScorer:
 
     In use is what the last metrics page says, and the uncached prompts that were sent since.
     """
+
+    rates: ClassVar[Sequence[str]] = ("kv_cache_ratio",)
 
     def __init__(self, params: LoadParams) -> None:
         self._loads = params.loads

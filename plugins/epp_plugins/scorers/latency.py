@@ -40,6 +40,8 @@ class Params(PluginParams):
 class LatencyScorer:
     """Rates by headroom: what is asked for minus what is predicted; without predictions by load and prefix."""
 
+    rates: ClassVar[Sequence[str]] = ("in_flight", "waiting", "kv_cache_ratio")
+
     consumes: ClassVar[Sequence[type[Attribute]]] = (LatencyPredictions, PrefixMatches)
 
     def __init__(self, params: Params) -> None:

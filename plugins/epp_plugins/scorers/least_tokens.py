@@ -1,6 +1,7 @@
 """``least-tokens-scorer``: the endpoint with the least left to compute is best."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from epp.plugin import Endpoint, InferenceRequest
 from epp_plugins.scorers.load_choice import rate_lowest_best
@@ -11,6 +12,8 @@ class LeastTokensScorer:
 
     Relative to the other candidates, so it needs no threshold; `token-load-scorer` compares with one.
     """
+
+    rates: ClassVar[Sequence[str]] = ("in_flight",)
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return (max - tokens) / (max - min) for each; 1 for all when they are equal."""

@@ -1,6 +1,7 @@
 """``lmetric-scorer``: new prompt tokens times batch size, the least is best."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from epp.plugin import Endpoint, InferenceRequest
 from epp_plugins.scorers.load_choice import rate_lowest_best
@@ -12,6 +13,8 @@ class LmetricScorer:
     A product needs no weights between cache and load: a long match on a busy endpoint and a short one on an idle one
     compare by what they cost.
     """
+
+    rates: ClassVar[Sequence[str]] = ("in_flight", "waiting", "running")
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return (max - cost) / (max - min) for each; 1 for all when they are equal."""

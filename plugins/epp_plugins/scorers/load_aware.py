@@ -1,6 +1,7 @@
 """``load-aware-scorer``: an empty queue is half as good as it gets, a long one is worth nothing."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from epp.plugin import Endpoint, InferenceRequest
 from epp_plugins.scorers.load_choice import LoadParams, with_unknown
@@ -17,6 +18,8 @@ class Params(LoadParams):
 
 class LoadAwareScorer:
     """Rates 0.5 * (1 - waiting / threshold), not below 0, whatever the other candidates have; their mean if unknown."""
+
+    rates: ClassVar[Sequence[str]] = ("waiting",)
 
     def __init__(self, params: Params) -> None:
         self._loads = params.loads

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from epp.plugin import Adapters, Decision, Endpoint, InferenceRequest
 
@@ -28,6 +29,8 @@ class LoraAffinityScorer:
     Engines tell only which adapters have requests. One whose last request has ended stays loaded until others need its
     place; so those that were used last are remembered, as many as the engine can have.
     """
+
+    rates: ClassVar[Sequence[str]] = ("adapters",)
 
     def __init__(self) -> None:
         self._memories: dict[Endpoint, _Memory] = {}

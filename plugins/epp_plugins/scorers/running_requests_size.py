@@ -1,6 +1,7 @@
 """``running-requests-size-scorer``: the smallest running batch is best."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from epp.plugin import Endpoint, InferenceRequest
 from epp_plugins.scorers.load_choice import LoadParams, rate_lowest_best
@@ -11,6 +12,8 @@ class RunningRequestsSizeScorer:
 
     Running are this picker's own requests after their first byte, and what the last metrics page shows beside them.
     """
+
+    rates: ClassVar[Sequence[str]] = ("running",)
 
     def __init__(self, params: LoadParams) -> None:
         self._loads = params.loads

@@ -24,6 +24,8 @@ class TokenLoadScorer:
     `inflight-load-producer` and its ``addEstimatedOutputTokens``, those of the answers too.
     """
 
+    rates: ClassVar[Sequence[str]] = ("in_flight",)
+
     consumes: ClassVar[Sequence[type[Attribute]]] = (PrefixMatches,)
 
     def __init__(self, params: Params) -> None:
