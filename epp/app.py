@@ -13,11 +13,12 @@ import grpc.aio
 from structlog.typing import FilteringBoundLogger
 
 from epp import __version__
-from epp.admin import Admin
+from epp.admin import Admin, Debug
 from epp.assembly import Surroundings
 from epp.datalayer import Datastore, Scraper
 from epp.datalayer.load_book import HALF_LIFE_S
 from epp.director import Director, Reporting
+from epp.director.decisions import DecisionLog
 from epp.director.parsing import ParserTable
 from epp.extproc.grpc_server import ExtProcService, make_server, start_listening
 from epp.extproc.health import Health
@@ -65,6 +66,7 @@ class Service:
         self._metrics = make_metrics()
         surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random)
         self._live = LiveConfig(settings, surroundings, log)
+        self._decisions = DecisionLog()
         self._pool_known = asyncio.Event()
         source = self._live.assembly.source
         interval_s = settings.refresh_metrics_interval if source.interval_s is None else source.interval_s
@@ -99,7 +101,8 @@ class Service:
         in reverse.
         """
         host, settings = self._settings.bind_address, self._settings
-        admin = Admin(self._metrics.registry, lambda: self._is_ready).application()
+        debug = Debug(self._decisions, self._datastore.endpoints)
+        admin = Admin(self._metrics.registry, lambda: self._is_ready, debug).application()
         health = make_server(self._health.add_to, max_message_bytes=HEALTH_MESSAGE_BYTES)
         await self._set_ready(ready=False)
         async with (
@@ -162,6 +165,7 @@ class Service:
             rng=self._random,
             log=self._log,
             log_requests=self._settings.v >= REQUEST_VERBOSITY,
+            decisions=self._decisions,
         )
 
     def _following(self) -> Sequence[Coroutine[None, None, None]]:

@@ -43,7 +43,7 @@ from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, Gu
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
 from epp.registry import Registry
-from epp.scheduling import InPlay, Profile, Scheduler, WeightedScorer
+from epp.scheduling import InPlay, NamedFilter, Profile, Scheduler, WeightedScorer
 from epp.workshop import Built, Role, Workshop
 
 IN_PROFILES = (Role.FILTER, Role.SCORER, Role.PICKER)
@@ -285,7 +285,7 @@ class _Assembler:
         return Profile(
             name=spec.name,
             filters=[
-                GuardedFilter(self._guard(name), workshop.plugins[name])
+                NamedFilter(name, GuardedFilter(self._guard(name), workshop.plugins[name]))
                 for name in names
                 if workshop.has_role(name, Role.FILTER)
             ],

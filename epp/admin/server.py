@@ -6,13 +6,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from epp.admin.debug import Debug
+
 
 class Admin:
     """Answers metrics and health."""
 
-    def __init__(self, registry: CollectorRegistry, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, registry: CollectorRegistry, is_ready: Callable[[], bool], debug: Debug) -> None:
         self._registry = registry
         self._is_ready = is_ready
+        self._debug = debug
 
     def application(self) -> web.Application:
         """Return the routes, ready to be served."""
@@ -20,6 +23,7 @@ class Admin:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
+        self._debug.add_to(application)
         return application
 
     async def _metrics(self, request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from epp.director.arrived import ArrivedRequest
 from epp.director.candidates import list_candidates
+from epp.director.decisions import DecisionLog
 from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
 from epp.director.routed import Reporting, RoutedRequest
@@ -44,6 +45,7 @@ class Director:
         rng: random.Random,
         log: FilteringBoundLogger,
         log_requests: bool = True,
+        decisions: DecisionLog | None = None,
     ) -> None:
         self._pool = pool
         self._parsers = parsers
@@ -54,6 +56,7 @@ class Director:
         self._random = rng
         self._log = log
         self._log_requests = log_requests
+        self._decisions = decisions or DecisionLog()
 
     async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
         """Decide where a request goes; raises `Rejection` with what the client should be told.
@@ -72,6 +75,7 @@ class Director:
             raise
         self._reporting.observers.on_routed(request, decision)
         self._note_decision(request, decision, self._reporting.clock() - started)
+        self._decisions.note(request, decision)
         if _wants_rewrite(arrived, parsed):
             self._reporting.metrics.model_rewrite_asked(is_possible=new_body is not None)
         routed = RoutedRequest(

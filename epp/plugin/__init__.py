@@ -60,7 +60,16 @@ from epp.plugin.metrics import PluginMetrics
 from epp.plugin.params import PluginParams, parse_duration, read_duration
 from epp.plugin.request import NOT_PARSED, InferenceRequest, ParsedBody
 from epp.plugin.response import Response, Usage
-from epp.plugin.scheduling import Decision, Filter, Picker, ProfileHandler, ProfileResult, ScoreColumn, Scorer
+from epp.plugin.scheduling import (
+    Decision,
+    Filter,
+    Picker,
+    ProfileHandler,
+    ProfileResult,
+    Removal,
+    ScoreColumn,
+    Scorer,
+)
 from epp.plugin.sources import DataSource, Extractor, Fetch, FetchError, Reading, Sign
 
 __all__ = [
@@ -106,6 +115,7 @@ __all__ = [
     "Reading",
     "Refusal",
     "Rejection",
+    "Removal",
     "Response",
     "ResponseHeadObserver",
     "RoutedObserver",

@@ -54,11 +54,22 @@ class ScoreColumn:
     scores: Sequence[float]
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Candidates that were not rated."""
+
+    by: str
+    """The filter's name; ``in play`` for those that are avoided for their failures, or new and had no turn."""
+    endpoints: Sequence[Endpoint]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileResult:
     """What one run of a profile found."""
 
     profile: str
+    removed: Sequence[Removal] = ()
+    """In the order in which it happened."""
     candidates: Sequence[Endpoint]
     """Those that the filters left."""
     columns: Sequence[ScoreColumn]

@@ -11,10 +11,22 @@ from epp.plugin import (
     Picker,
     ProfileResult,
     Rejection,
+    Removal,
     ScoreColumn,
     Scorer,
 )
 from epp.scheduling.in_play import InPlay
+
+IN_PLAY = "in play"
+"""Names what `InPlay` removes."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFilter:
+    """A filter, and what the configuration calls it."""
+
+    name: str
+    filter: Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,7 @@ class Profile:
     """A named set of filters, scorers and a picker, in the order of the configuration."""
 
     name: str
-    filters: Sequence[Filter]
+    filters: Sequence[NamedFilter]
     scorers: Sequence[WeightedScorer]
     picker: Picker
     in_play: InPlay
@@ -41,18 +53,33 @@ class Profile:
 
         The total of a candidate is the sum of weight x score, not normalised.
         """
-        for one in self.filters:
-            candidates = one.filter(request, candidates)
-            if not candidates:
-                raise Rejection(DropReason.SATURATED, f"profile `{self.name}`: no endpoint passed the filters")
-        candidates = self.in_play.of(candidates)
+        removed: list[Removal] = []
+        for named in self.filters:
+            kept = named.filter.filter(request, candidates)
+            if not kept:
+                message = f"profile `{self.name}`: no endpoint passed the filter `{named.name}`"
+                raise Rejection(DropReason.SATURATED, message)
+            candidates = _noting(removed, named.name, candidates, kept)
+        candidates = _noting(removed, IN_PLAY, candidates, self.in_play.of(candidates))
         columns = [
             ScoreColumn(scorer=weighted.name, weight=weighted.weight, scores=weighted.scorer.score(request, candidates))
             for weighted in self.scorers
         ]
         totals = _totals(columns, len(candidates))
         picked = self.picker.pick(request, candidates, totals)
-        return ProfileResult(profile=self.name, candidates=candidates, columns=columns, totals=totals, picked=picked)
+        return ProfileResult(
+            profile=self.name, removed=removed, candidates=candidates, columns=columns, totals=totals, picked=picked
+        )
+
+
+def _noting(
+    removed: list[Removal], by: str, before: Sequence[Endpoint], kept: Sequence[Endpoint]
+) -> Sequence[Endpoint]:
+    """Return what was kept, after noting what was not."""
+    if len(kept) != len(before):
+        known = set(kept)
+        removed.append(Removal(by, [endpoint for endpoint in before if endpoint not in known]))
+    return kept
 
 
 def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:

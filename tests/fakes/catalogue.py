@@ -51,7 +51,7 @@ def kept(
 ) -> list[str]:
     (profile,) = assembled(plugin(kind, **parameters)).profiles
     (one,) = profile.filters
-    return [endpoint.name for endpoint in one.filter(request or make_request(), candidates)]
+    return [endpoint.name for endpoint in one.filter.filter(request or make_request(), candidates)]
 
 
 def pool(count: int = 3, **more: Any) -> list[Endpoint]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import aiohttp
 import grpc
 import grpc.aio
 import pytest
@@ -314,3 +315,26 @@ async def test_configuration_file_is_followed_and_a_broken_one_refused(
         await picker.event(event="config_unchanged")
         assert await picker.metric("epp_config_is_current") == 1
         assert await picker.metric("epp_config_reloads_total") == 2
+
+
+async def test_last_decisions_and_the_pool_are_shown(upstreams: list[Upstream]) -> None:
+    async with (
+        running_picker(names(upstreams), INSECURE) as picker,
+        grpc.aio.insecure_channel(f"{HOST}:{picker.ports.ext_proc}") as channel,
+        aiohttp.ClientSession(f"http://{HOST}:{picker.ports.metrics}") as http,
+    ):
+        chosen = await destination(process(channel))
+        async with http.get("/debug/decisions") as response:
+            (noted,) = await response.json()
+        assert noted["endpoints"] == noted["profiles"][0]["picked"] == [f"default/{chosen}"]
+        assert noted["profiles"][0]["weights"]["prefix-cache-scorer"] == 3
+        async with http.get("/debug/decisions", params={"request_id": noted["request_id"]}) as response:
+            assert await response.json() == [noted]
+        for query, status in (({"request_id": "gone"}, 404), ({"limit": "many"}, 400), ({"limit": "0"}, 400)):
+            async with http.get("/debug/decisions", params=query) as response:
+                assert response.status == status
+        async with http.get("/debug/endpoints") as response:
+            shown = await response.json()
+        assert {one["name"] for one in shown} == set(names(upstreams))
+        assert all(one["ready"] for one in shown)
+        assert {one["name"]: one["in_flight"]["requests"] for one in shown}[chosen] == 1

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from epp.plugin import Endpoint, InferenceRequest
+from epp.plugin import Endpoint, Filter, InferenceRequest
 from epp.plugin.endpoint import WARM_UP_S
 from epp.plugin.testing import make_context, make_endpoint, make_request
-from epp.scheduling import InPlay, Profile
+from epp.scheduling import InPlay, NamedFilter, Profile
 from epp_plugins.pickers.choice import PickerParams
 from epp_plugins.pickers.random import RandomPicker
 
@@ -65,6 +65,10 @@ def test_clock_that_jumped_back_does_not_keep_an_endpoint_out() -> None:
     assert shares(pool, now_s=0.0)["new"] == pytest.approx(0.5, abs=0.05)
 
 
+def named(one: Filter) -> NamedFilter:
+    return NamedFilter(type(one).__name__, one)
+
+
 class KeepsNew:
     """A filter that wants the new endpoint."""
 
@@ -77,7 +81,7 @@ def test_endpoint_that_is_all_that_filters_leave_is_in_play() -> None:
     pool[2].avoided_until_s = 100.0
     for seed in range(20):
         rule = InPlay(lambda: 0.0, random.Random(seed))
-        profile = Profile("p", [KeepsNew()], [], RandomPicker(PickerParams(), make_context()), rule)
+        profile = Profile("p", [named(KeepsNew())], [], RandomPicker(PickerParams(), make_context()), rule)
         assert [one.name for one in profile.run(make_request(), pool).picked] == ["new"]
 
 

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from epp.plugin import DropReason, Endpoint, InferenceRequest, PrefixMatches, Rejection
+from epp.plugin import DropReason, Endpoint, Filter, InferenceRequest, PrefixMatches, Rejection
 from epp.plugin.testing import make_endpoint, make_request
-from epp.scheduling import Profile, WeightedScorer
+from epp.scheduling import NamedFilter, Profile, WeightedScorer
 from tests.fakes.picker import assembly_of
 from tests.fakes.scheduling import IN_PLAY
+
+
+def named(one: Filter) -> NamedFilter:
+    return NamedFilter(type(one).__name__, one)
 
 
 class KeepsNone:
@@ -90,15 +94,21 @@ def test_totals_are_weighted_sums_in_candidate_order() -> None:
 
 def test_filters_run_in_order_before_the_scorers() -> None:
     first, second = make_endpoint("first"), make_endpoint("second")
-    profile = Profile("p", [KeepsFirst()], [WeightedScorer("a", RatesHalf(), 1.0)], PicksLast(), IN_PLAY)
+    profile = Profile("p", [named(KeepsFirst())], [WeightedScorer("a", RatesHalf(), 1.0)], PicksLast(), IN_PLAY)
     result = profile.run(make_request(), [first, second])
     assert result.candidates == [first]
     assert result.picked == [first]
 
 
 def test_filters_that_leave_nothing_reject_with_429() -> None:
-    profile = Profile("strict", [KeepsNone(), KeepsFirst()], [], PicksLast(), IN_PLAY)
-    with pytest.raises(Rejection, match="profile `strict`: no endpoint passed the filters") as caught:
+    profile = Profile(
+        "strict",
+        [named(KeepsNone()), named(KeepsFirst())],
+        [],
+        PicksLast(),
+        IN_PLAY,
+    )
+    with pytest.raises(Rejection, match="profile `strict`: no endpoint passed the filter `KeepsNone`") as caught:
         profile.run(make_request(), [make_endpoint()])
     assert caught.value.reason is DropReason.SATURATED
     assert caught.value.refusal.status == 429
