@@ -18,7 +18,7 @@ from epp.demo.process import PartError
 from epp.demo.stack import MODEL, MODEL_SERVER_PORTS
 from epp.observability import make_logger
 from epp.observability.logs import adopt_library_logs
-from epp.plugin import ConfigurationError, parse_duration
+from epp.plugin import ConfigurationError, Rejection, parse_duration
 from epp.settings import Settings, field_docs
 from epp.simulator import EngineSettings, run_servers
 
@@ -166,6 +166,43 @@ def check_config(file: Path, against: str | None, strict: bool, form: str) -> No
         for line in report.summary(str(file)):
             click.echo(line)
     sys.exit(1 if report.errors or (strict and report.advice) else 0)
+
+
+@main.command()
+@click.argument("request", type=click.Path(allow_dash=True, exists=True, dir_okay=False))
+@click.option("--config-file", type=click.Path(exists=True, dir_okay=False), help="EndpointPickerConfig; the default.")
+@click.option("--endpoint", "endpoints", multiple=True, help="A live model server as HOST:PORT; repeatable.")
+@click.option(
+    "--snapshot",
+    type=click.Path(exists=True, dir_okay=False),
+    help="In their place what a picker's /debug/endpoints has said.",
+)
+@click.option("--path", default="/v1/chat/completions", show_default=True, help="Path of the request.")
+@click.option("--header", "-H", "headers", multiple=True, help="A header of the request as NAME: VALUE; repeatable.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is printed.")
+def explain(  # noqa: PLR0913 - one for each option
+    *,
+    request: str,
+    config_file: str | None,
+    endpoints: tuple[str, ...],
+    snapshot: str | None,
+    path: str,
+    headers: tuple[str, ...],
+    form: str,
+) -> None:
+    """Show which endpoint the request in file REQUEST would get, and why; - reads it from standard input."""
+    from epp import explaining  # noqa: PLC0415 - plugins are imported when they are asked for
+
+    if bool(endpoints) == (snapshot is not None):
+        raise click.UsageError("give either --endpoint, as often as there are servers, or --snapshot")
+    question = explaining.read_question(request, path=path, headers=headers, endpoints=endpoints, snapshot=snapshot)
+    text = None if config_file is None else Path(config_file).read_text()
+    try:
+        document = _exit_on_failed_start(lambda: asyncio.run(explaining.explain(text, question)))
+    except Rejection as rejection:
+        click.echo(f"epp: the request is refused with {rejection.refusal.status}: {rejection.message}", err=True)
+        sys.exit(1)
+    click.echo(explaining.as_json(document) if form == "json" else explaining.as_table(document))
 
 
 @main.command()

@@ -1,0 +1,98 @@
+"""``epp explain``: the same decision as in traffic, from a snapshot or from live servers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from epp.cli import main
+from epp.demo.parts import HOST
+from epp.explaining import Question, explain
+from tests.fakes.upstream import running_upstreams
+
+BODY = b'{"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]}'
+SNAPSHOT = [
+    {"name": "a", "address": "10.0.0.1", "port": 8000, "load": {"waiting": 3, "running": 2, "kv_cache_ratio": 0.6}},
+    {"name": "b", "address": "10.0.0.2", "port": 8000, "load": {"waiting": 1, "running": 2, "kv_cache_ratio": 0.7}},
+    {"name": "c", "address": "10.0.0.3", "port": 8000, "ready": False},
+]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    request, snapshot = tmp_path / "request.json", tmp_path / "snapshot.json"
+    request.write_bytes(BODY)
+    snapshot.write_text(json.dumps(SNAPSHOT))
+    return str(request), str(snapshot)
+
+
+def epp(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, ["explain", *arguments], catch_exceptions=False, input=stdin)
+
+
+def test_decision_and_its_reasons_are_shown(files: tuple[str, str]) -> None:
+    request, snapshot = files
+    # b: 2 x 1 + 2 x 0.3 = 2.6, a: 2 x 0.4 = 0.8; equal with a queue weight of 0.2.
+    assert epp(request, "--snapshot", snapshot).stdout.splitlines() == [
+        "model tiny: 10.0.0.2:8000",
+        "  not ready: default/c",
+        "profile default: default/b",
+        "  endpoint   queue-scorer  kv-cache-utilization-scorer  prefix-cache-scorer  total",
+        "  default/b  1.0           0.3                          0.0                  2.6",
+        "  default/a  0.0           0.4                          0.0                  0.8",
+        "  ahead by 1.8",
+        "  default/a would win with queue-scorer at 0.2 in place of 2",
+    ]
+
+
+def test_request_may_come_from_standard_input_and_go_to_a_program(files: tuple[str, str]) -> None:
+    document = json.loads(epp("-", "--snapshot", files[1], "--format", "json", stdin=BODY).stdout)
+    assert document["endpoints"] == ["10.0.0.2:8000"]
+    assert document["profiles"][0]["margin"] == pytest.approx(1.8)
+
+
+def test_filters_are_told_with_whom_they_removed(files: tuple[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
+        "plugins: [{type: header-based-testing-filter}, {type: queue-scorer}]}"
+    )
+    header = "test-epp-endpoint-selection: 10.0.0.1"
+    result = epp(files[0], "--snapshot", files[1], "--config-file", str(config), "-H", header)
+    assert "  removed by header-based-testing-filter: default/b" in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param([], 2, "give either --endpoint, as often as there are servers, or --snapshot", id="nobody"),
+        pytest.param(["--endpoint", "8000"], 2, "epp: --endpoint 8000: must be HOST:PORT", id="no address"),
+        pytest.param(["--snapshot", "REQUEST"], 2, "epp: --snapshot: Expected `array`, got `object`", id="no snapshot"),
+        pytest.param(
+            ["--snapshot", "SNAPSHOT", "--path", "/v1/completions"],
+            1,
+            "epp: the request is refused with 400: `prompt` is required",
+            id="request of another API",
+        ),
+    ],
+)
+def test_what_cannot_be_explained_is_told(
+    files: tuple[str, str], arguments: list[str], code: int, message: str
+) -> None:
+    request, snapshot = files
+    named = {"REQUEST": request, "SNAPSHOT": snapshot}
+    result = epp(request, *(named.get(one, one) for one in arguments))
+    assert result.exit_code == code
+    assert message in result.stderr
+
+
+async def test_live_servers_are_asked_for_their_load() -> None:
+    async with running_upstreams(2) as (busy, idle):
+        busy.page = "vllm:num_requests_waiting 9\nvllm:num_requests_running 1\nvllm:kv_cache_usage_perc 0.5\n"
+        question = Question(
+            body=BODY, path="/v1/chat/completions", head={}, endpoints=[busy.name, idle.name, f"{HOST}:1"]
+        )
+        document = await explain(None, question)
+    assert document["endpoints"] == [idle.name]
+    assert document["not_ready"] == [f"default/{HOST}:1"]
