@@ -206,6 +206,24 @@ def explain(  # noqa: PLR0913 - one for each option
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people or programs.",
+)
+def plugins(name: str | None, form: str) -> None:
+    """List the installed plugin types, or show the one of this NAME: what it is, and its parameters."""
+    from epp.catalogue import Form, catalogue  # noqa: PLC0415 - plugins are imported when they are asked for
+    from epp.registry import Registry  # noqa: PLC0415 - likewise
+
+    click.echo(_exit_on_failed_start(lambda: catalogue(Registry.installed(), name, Form(form))))
+
+
+@main.command()
 @click.option(
     "--port",
     multiple=True,

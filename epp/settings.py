@@ -6,6 +6,7 @@ spelling are those of the Go pickers (``--secure-serving=false``, ``--v=1``, ``3
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -66,8 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def field_docs(struct: type[msgspec.Struct]) -> Mapping[str, str]:
     """Return the line under each field, which Python itself does not keep; empty when the source is not at hand."""
     try:
-        (definition,) = ast.parse(inspect.getsource(struct)).body
-    except OSError:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(struct))).body
+    except (OSError, TypeError):
         return {}
     assert isinstance(definition, ast.ClassDef)  # noqa: S101 - it is the source of a class
     docs: dict[str, str] = {}

@@ -133,12 +133,23 @@ def test_two_sources_of_the_pool_are_refused(tmp_path: Path) -> None:
     assert "both name the pool" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "simulate", "check-config"])
+@pytest.mark.parametrize("command", ["serve", "demo", "simulate", "check-config", "plugins"])
 def test_every_option_of_every_command_is_explained(command: str) -> None:
     result = epp(command, "--help")
     assert result.exit_code == 0
     options = [one for one in main.commands[command].params if isinstance(one, click.Option)]
     assert [one.name for one in options if not one.help] == []
+
+
+def test_installed_plugins_are_listed_and_shown() -> None:
+    assert "queue-scorer" in epp("plugins").stdout
+    assert json.loads(epp("plugins", "queue-scorer", "--format", "json").stdout)["roles"] == ["scorer"]
+
+
+def test_unknown_plugin_is_2_with_the_likely_name() -> None:
+    result = epp("plugins", "queue-scorrer")
+    assert result.exit_code == 2
+    assert result.stderr == "epp: plugin type `queue-scorrer` is not installed; did you mean `queue-scorer`?\n"
 
 
 def test_simulator_refuses_a_speed_of_zero() -> None:

@@ -9,10 +9,12 @@ import pytest
 import yaml
 from prometheus_client.metrics_core import Metric
 
+from epp.catalogue import plugin_types
 from epp.config import DEFAULT_CONFIG, check, read_config
 from epp.demo.envoy import BodyMode, Listener, envoy_config
 from epp.plugin import Response, Usage
 from epp.plugin.testing import make_endpoint
+from epp.registry import Registry
 from epp.settings import Settings
 from tests.fakes.picker import PoolOf, assembly_of
 
@@ -89,6 +91,13 @@ def test_every_plugin_type_is_documented_and_no_other() -> None:
     page = (ROOT / "plugins" / "README.md").read_text()
     table = re.findall(r"^\| `([a-z-]+)` \|", page.partition("\n### ")[0], re.MULTILINE)
     assert table == sorted(own)
+
+
+def test_every_plugin_type_is_what_its_page_says() -> None:
+    page = (ROOT / "plugins" / "README.md").read_text().partition("\n### ")[0]
+    roles = {one.type: one.roles for one in plugin_types(Registry.installed())}
+    for name, said in re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \|", page, re.MULTILINE):
+        assert set(said.split(", ")) <= set(roles[name]) if roles[name] else said == "nothing", name
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: str(file.name))
