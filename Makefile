@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+EXAMPLES := $(patsubst %/pyproject.toml,%,$(sort $(wildcard plugins/examples/*/pyproject.toml)))
 DEMO ?= --traffic --duration 20s
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ demo: $(VENV)/.demo  ## Run model servers, picker and Envoy on loopback for 20 s
 .PHONY: test
 test: $(VENV)/.dev  ## Run all tests: unit, integration, end to end with a real Envoy, example plugins
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -c plugins/examples/label_value_scorer/pyproject.toml plugins/examples/label_value_scorer
+	@for example in $(EXAMPLES); do $(BIN)/python -m pytest -c $$example/pyproject.toml $$example || exit 1; done
 
 .PHONY: test-unit
 test-unit: $(VENV)/.dev  ## Run the tests that need no network and no Envoy; takes seconds
@@ -65,9 +66,9 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)
 	@touch $@
 
 # Installed for development: tests, linters, and the example plugins that the tests load.
-$(VENV)/.dev: pyproject.toml constraints.txt plugins/examples/label_value_scorer/pyproject.toml | $(VENV)
+$(VENV)/.dev: pyproject.toml constraints.txt $(EXAMPLES:=/pyproject.toml) | $(VENV)
 	@echo "installing the picker, its tests and tools into $(VENV), once"
-	$(PIP_INSTALL) --editable '.[dev]' --editable plugins/examples/label_value_scorer
+	$(PIP_INSTALL) --editable '.[dev]' $(addprefix --editable ,$(EXAMPLES))
 	@touch $@ $(VENV)/.demo
 
 $(VENV):
