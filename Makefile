@@ -41,6 +41,7 @@ format: $(VENV)/.dev  ## Format, and mend what the linter can mend
 .PHONY: types
 types: $(VENV)/.dev  ## Static types
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: layers
 layers: $(VENV)/.dev  ## Import layers

@@ -105,5 +105,5 @@ class PreferenceScorer:
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return one rating for each candidate, in their order."""
         preferred = request.attribute(PreferredEndpoints)
-        names = preferred.names if preferred else frozenset()
+        names: frozenset[str] = preferred.names if preferred else frozenset()
         return [float(endpoint.name in names) for endpoint in candidates]

@@ -25,7 +25,8 @@ async def answer(request: web.Request) -> web.Response:
             return web.json_response({"endpoints": ["pod-2"]})
         case "mallory":
             return web.json_response({"endpoints": "all"})
-    return web.json_response({"endpoints": []})
+        case _:
+            return web.json_response({"endpoints": []})
 
 
 @asynccontextmanager
