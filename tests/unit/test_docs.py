@@ -1,6 +1,7 @@
 """What the documentation names exists, and what exists is documented."""
 
 import ast
+import builtins
 import re
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from prometheus_client.metrics_core import Metric
 
+import epp.plugin
 from epp.catalogue import plugin_types
 from epp.config import DEFAULT_CONFIG, check, read_config
 from epp.demo.envoy import BodyMode, Listener, envoy_config
@@ -16,6 +18,7 @@ from epp.plugin import Response, Usage
 from epp.plugin.testing import make_endpoint
 from epp.registry import Registry
 from epp.settings import Settings
+from epp.workshop import Role
 from tests.fakes.picker import PoolOf, assembly_of
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +103,16 @@ def test_every_plugin_type_is_what_its_page_says() -> None:
         assert set(said.split(", ")) <= set(roles[name]) if roles[name] else said == "nothing", name
 
 
+def test_page_about_plugins_has_every_extension_point_and_names_nothing_that_is_not_there() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    for member in ["connect", *(member for role in Role for member in role.members)]:
+        assert re.search(rf"`(\w+\.)?{member}\b", page), member
+    sections = page.partition("## What a plugin gets")[2]
+    for owner, member in re.findall(r"`([A-Z]\w+)\.(\w+)\b", sections):
+        assert hasattr(getattr(epp.plugin, owner), member), f"{owner}.{member}"
+    assert set(re.findall(r"`([A-Z][a-z]\w+)`", sections)) <= {*epp.plugin.__all__, *vars(builtins)}
+
+
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: str(file.name))
 def test_sample_configuration_loads(file: Path) -> None:
     config, problems = read_config(file.read_text())
@@ -137,7 +150,8 @@ def configurations_in_pages() -> list[tuple[str, str]]:
         for page in PAGES
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     ]
-    return [(page, block) for page, block in blocks if "EndpointPickerConfig" in block]
+    # The walk through a plugin installs its own: `tests/integration/test_plugin_walk.py`.
+    return [(page, block) for page, block in blocks if "EndpointPickerConfig" in block and "canary-scorer" not in block]
 
 
 def test_pages_show_a_configuration() -> None:
