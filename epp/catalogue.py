@@ -69,7 +69,7 @@ def description(registry: Registry, type_name: str) -> Description:
     """Return what one type is; raises `ConfigurationError` when it is not installed or cannot be imported."""
     kind = _load(registry, type_name)
     try:
-        params = _params_of(kind)
+        params = params_of(kind)
         parameters = parameters_of(params) if params else []
     except (NameError, TypeError, ValueError) as error:
         raise ConfigurationError([f"the parameters of `{type_name}` cannot be told: {error}"]) from error
@@ -132,7 +132,7 @@ def _has(kind: type, member: str) -> bool:
     return hasattr(kind, member) or any(member in inspect.get_annotations(one) for one in kind.__mro__)
 
 
-def _params_of(kind: type) -> type[PluginParams] | None:
+def params_of(kind: type) -> type[PluginParams] | None:
     """Return the struct that the constructor takes; raises `NameError` for an annotation that means nothing."""
     for parameter in inspect.signature(kind, eval_str=True).parameters.values():
         if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, PluginParams):

@@ -205,6 +205,15 @@ def explain(  # noqa: PLR0913 - one for each option
     click.echo(explaining.as_json(document) if form == "json" else explaining.as_table(document))
 
 
+@main.command("config-schema")
+def print_schema() -> None:
+    """Print a JSON schema of EndpointPickerConfig files, for editors, with the parameters of the installed plugins."""
+    from epp.registry import Registry  # noqa: PLC0415 - plugins are imported when they are asked for
+    from epp.schema import config_schema  # noqa: PLC0415 - likewise
+
+    click.echo(msgspec.json.format(msgspec.json.encode(config_schema(Registry.installed()))).decode())
+
+
 @main.command()
 @click.argument("name", required=False)
 @click.option(

@@ -58,7 +58,7 @@ class Guard:
         """Await ``pending``; note its failure, or that it was not done in time."""
         try:
             async with asyncio.timeout(deadline_s):
-                await pending
+                await not_cancelled_by_itself(pending)
         except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
             self._contain(point, failure)
 
@@ -72,3 +72,17 @@ class Guard:
         if isinstance(failure, Rejection) and point in MAY_REFUSE:
             raise failure
         self.report(point, failure)
+
+
+async def not_cancelled_by_itself(pending: Awaitable[T]) -> T:
+    """Return what is awaited; raises `PluginFaultError` for a cancellation that nobody has asked for.
+
+    A plugin can await something that others share and cancel; let through, that would end the request's own task.
+    """
+    try:
+        return await pending
+    except asyncio.CancelledError as failure:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise PluginFaultError("was cancelled by something of its own") from failure

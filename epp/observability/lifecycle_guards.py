@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.observability.guard import FAILED, Guard, PluginFaultError, not_cancelled_by_itself
 from epp.observability.header_rules import is_header
 from epp.plugin import (
     NOT_PARSED,
@@ -73,7 +73,7 @@ class GuardedWorker:
         """Let the plugin work; return when it has nothing more to do."""
         while True:
             try:
-                await self.worker.run_in_background()
+                await not_cancelled_by_itself(self.worker.run_in_background())
             except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
                 self._guard.report("run_in_background", failure)
                 await asyncio.sleep(RETRY_S)
@@ -183,7 +183,7 @@ class GuardedDiscovery:
 
     async def _has_ended(self, publish: Callable[[Sequence[EndpointSpec]], None]) -> bool:
         try:
-            await self._watch(publish)
+            await not_cancelled_by_itself(self._watch(publish))
         except Exception as failure:
             if not self._has_published:
                 if isinstance(failure, ConfigurationError):

@@ -1,10 +1,9 @@
 """Data sources and extractors behind their guards."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.observability.guard import FAILED, Guard, PluginFaultError, not_cancelled_by_itself
 from epp.plugin import ConfigurationError, DataSource, Endpoint, Extractor, Fetch, FetchError, Reading
 
 REASONS = frozenset(
@@ -33,17 +32,12 @@ class GuardedDataSource:
 
             async def guarded(endpoint: Endpoint) -> bytes:
                 try:
-                    return _page(await fetch(endpoint))
+                    return _page(await not_cancelled_by_itself(fetch(endpoint)))
                 except FetchError as error:
                     error.reason = error.reason if error.reason in REASONS else "other"
                     raise
                 except TimeoutError:
                     raise
-                except asyncio.CancelledError as failure:
-                    if _is_cancelled():
-                        raise
-                    self._guard.report("fetch", PluginFaultError("was cancelled by something of its own"))
-                    raise FetchError("internal", "cancelled") from failure
                 except Exception as failure:
                     self._guard.report("fetch", failure)
                     raise FetchError("internal", repr(failure)) from failure
@@ -77,12 +71,6 @@ class GuardedExtractor:
         if ratio is not None and (type(ratio) not in {int, float} or not 0 <= ratio <= 1):
             raise PluginFaultError(f"read {ratio!r} as kv_cache_ratio, which is from 0 to 1")
         return reading
-
-
-def _is_cancelled() -> bool:
-    """Tell whether someone wants the current task to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _interval_s(plugin: str, value: object) -> float | None:

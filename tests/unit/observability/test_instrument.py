@@ -175,7 +175,14 @@ async def fails() -> None:
     raise OSError("no route")
 
 
-@pytest.mark.parametrize("does", [raises, hangs, fails])
+async def cancels() -> None:
+    """Await what others have cancelled."""
+    shared: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    shared.cancel()
+    await shared
+
+
+@pytest.mark.parametrize("does", [raises, hangs, fails, cancels])
 def test_producer_that_fails_or_hangs_is_left_out(does: Callable[[], Awaitable[None]]) -> None:
     one, metrics = guard()
     virtual_time.run(GuardedProducer(one, Anything(does)).produce(REQUEST, [A]))  # type: ignore[arg-type]
@@ -211,18 +218,20 @@ def test_deadline_that_makes_no_sense_is_refused() -> None:
 
 
 class FailsOnce:
-    def __init__(self) -> None:
+    def __init__(self, failure: Callable[[], Awaitable[None]]) -> None:
         self.runs = 0
+        self._failure = failure
 
     async def run_in_background(self) -> None:
         self.runs += 1
         if self.runs == 1:
-            raise OSError("no sockets left")
+            await self._failure()
 
 
-def test_background_worker_that_fails_is_run_again() -> None:
+@pytest.mark.parametrize("failure", [fails, cancels])
+def test_background_worker_that_fails_is_run_again(failure: Callable[[], Awaitable[None]]) -> None:
     one, metrics = guard()
-    worker = FailsOnce()
+    worker = FailsOnce(failure)
     virtual_time.run(GuardedWorker(one, worker).run())
     assert worker.runs == 2
     assert failures(metrics, "run_in_background") == 1.0
