@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from epp.assembly import Assembly
+from epp.assembled import Assembly
 from epp.config import EndpointPickerConfig, ProfileSpec
 from epp.plugin import Endpoint, Load, Problem
 from epp.workshop import Role

@@ -14,12 +14,13 @@ from structlog.typing import FilteringBoundLogger
 
 from epp import __version__
 from epp.admin import Admin, Debug
-from epp.assembly import Surroundings
+from epp.assembled import Surroundings
 from epp.datalayer import Datastore, Scraper
 from epp.datalayer.load_book import HALF_LIFE_S
 from epp.director import Director, Reporting
 from epp.director.decisions import DecisionLog
 from epp.director.parsing import ParserTable
+from epp.director.shadow import Shadow
 from epp.extproc.grpc_server import ExtProcService, make_server, start_listening
 from epp.extproc.health import Health
 from epp.extproc.tls import server_credentials
@@ -166,7 +167,14 @@ class Service:
             log=self._log,
             log_requests=self._settings.v >= REQUEST_VERBOSITY,
             decisions=self._decisions,
+            shadow=self._make_shadow(),
         )
+
+    def _make_shadow(self) -> Shadow | None:
+        shadow = self._live.assembly.shadow
+        if shadow is None:
+            return None
+        return Shadow(shadow.profile, shadow.sample_ratio, metrics=self._metrics, rng=self._random)
 
     def _following(self) -> Sequence[Coroutine[None, None, None]]:
         """Return what follows the configuration file, where there is one."""

@@ -4,15 +4,10 @@
 shape that `epp.config` found, and what only the plugins themselves can tell (types, parameters, who can do what).
 """
 
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from prometheus_client.registry import Collector
-from structlog.typing import FilteringBoundLogger
-
+from epp.assembled import Assembly, ShadowProfile, Surroundings
 from epp.config import (
     DEFAULT_CONFIG,
     EndpointPickerConfig,
@@ -30,7 +25,7 @@ from epp.config.defaults import (
     DEFAULT_PROFILE_HANDLER,
 )
 from epp.config.flow_control import detector_references, policy_references
-from epp.observability import Guard, Metrics
+from epp.observability import Guard
 from epp.observability.lifecycle_guards import (
     GuardedAdmitter,
     GuardedDiscovery,
@@ -41,51 +36,12 @@ from epp.observability.lifecycle_guards import (
 )
 from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
-from epp.plugin import ConfigurationError, PluginContext, PluginMetrics, Problem
+from epp.plugin import ConfigurationError, PluginContext, Problem
 from epp.registry import Registry
 from epp.scheduling import InPlay, NamedFilter, Profile, Scheduler, WeightedScorer
 from epp.workshop import Built, Role, Workshop
 
 IN_PROFILES = (Role.FILTER, Role.SCORER, Role.PICKER)
-
-
-@dataclass(frozen=True, slots=True)
-class Assembly:
-    """The live parts of one configuration, each plugin behind its guard."""
-
-    profiles: Sequence[Profile]
-    scheduler: Scheduler
-    parsers: Sequence[GuardedParser]
-    producers: Sequence[GuardedProducer]
-    admitters: Sequence[GuardedAdmitter]
-    workers: Sequence[GuardedWorker]
-    observers: GuardedObserver
-    discovery: GuardedDiscovery | None
-    source: GuardedDataSource
-    extractor: GuardedExtractor
-    built: Mapping[str, Built]
-    """Every plugin by name."""
-    fixed: Sequence[str]
-    """Those that find endpoints and fetch and read their load: they cannot be replaced while the process runs."""
-    config: EndpointPickerConfig
-    notes: Sequence[Problem]
-    """What is valid in the configuration, and does not do what it looks like."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What plugins get from the process that they run in."""
-
-    metrics: Metrics
-    log: FilteringBoundLogger
-    random: random.Random
-    clock: Callable[[], float] = time.monotonic
-    families: dict[str, Collector] = field(default_factory=dict)
-    """The plugins' metrics, by name."""
-
-    def plugin_metrics(self, name: str) -> PluginMetrics:
-        """Return what a plugin of this name exports by."""
-        return PluginMetrics(self.metrics.registry, name, self.families)
 
 
 def assemble_text(
@@ -145,6 +101,7 @@ class _Assembler:
         named = self._workshop.named
         return Assembly(
             profiles=profiles,
+            shadow=self._shadow(default_picker),
             scheduler=self._scheduler(profiles, handler),
             parsers=[GuardedParser(guard(name), plugins[name]) for name in parsers],
             producers=[GuardedProducer(guard(name), plugins[name]) for name in producers],
@@ -183,10 +140,20 @@ class _Assembler:
     def _problem(self, path: str, message: str) -> None:
         self._problems.append(Problem(path, message))
 
+    def _shadow(self, default_picker: str) -> ShadowProfile | None:
+        """Return the profile that only looks on, if there is one."""
+        spec = self._config.shadow
+        for i, profile in enumerate(self._config.scheduling_profiles):
+            if spec is not None and profile.name == spec.profile_ref:
+                return ShadowProfile(
+                    self._profile(profile, f"schedulingProfiles[{i}]", default_picker), spec.sample_ratio
+                )
+        return None
+
     def _profile_handler(self) -> str:
         """Return the name of the one profile handler."""
         handlers = self._workshop.named(Role.PROFILE_HANDLER)
-        profiles = len(self._config.scheduling_profiles)
+        profiles = len(self._config.deciding_profiles)
         if len(handlers) > 1:
             self._problem("plugins", f"one profile handler is needed, not {len(handlers)}: {handlers}")
         if not handlers and profiles > 1:
@@ -263,7 +230,7 @@ class _Assembler:
     def _profile_specs(self) -> Sequence[ProfileSpec]:
         """Return the configured profiles, or one that holds every filter, scorer and picker in their order."""
         if self._config.scheduling_profiles:
-            return self._config.scheduling_profiles
+            return self._config.deciding_profiles
         names = [spec.ref for spec in self._config.plugins]
         entries = [ProfilePluginSpec(plugin_ref=name) for name in names if self._fits_profile(name)]
         return [ProfileSpec(name="default", plugins=entries)]

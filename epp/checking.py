@@ -11,7 +11,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from epp.advice import advice_against, advice_on, memory_bytes
-from epp.assembly import Surroundings, assemble_text
+from epp.assembled import Surroundings
+from epp.assembly import assemble_text
 from epp.config.places import Place, Places
 from epp.observability import Metrics, make_logger
 from epp.plugin import ConfigurationError, Endpoint, EndpointSpec, Problem

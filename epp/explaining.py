@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from epp.assembly import Assembly, Surroundings, assemble_text
+from epp.assembled import Assembly, Surroundings
+from epp.assembly import assemble_text
 from epp.datalayer.static import parse_endpoints
 from epp.director import ArrivedRequest, Director, Reporting
 from epp.director.parsing import ParserTable

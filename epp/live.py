@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from epp.assembly import Assembly, Surroundings
+from epp.assembled import Assembly, Surroundings
 from epp.observability import Metrics, make_logger
 from epp.plugin import Endpoint
 from epp.reloading import Changes, Workers

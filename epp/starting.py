@@ -6,7 +6,8 @@ from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 
-from epp.assembly import Assembly, Surroundings, assemble_text
+from epp.assembled import Assembly, Surroundings
+from epp.assembly import assemble_text
 from epp.datalayer.static import parse_endpoints
 from epp.extproc.grpc_server import Limits
 from epp.observability import Metrics

@@ -10,7 +10,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 from timing import median_us
 
-from epp.assembly import Surroundings, assemble_text
+from epp.assembled import Surroundings
+from epp.assembly import assemble_text
 from epp.observability import Metrics, make_logger
 from epp.plugin import Endpoint, InferenceRequest, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request

@@ -13,7 +13,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 from routing.trace import TracedRequest, Traffic, load
 
-from epp.assembly import Surroundings, assemble_text
+from epp.assembled import Surroundings
+from epp.assembly import assemble_text
 from epp.datalayer import Datastore
 from epp.observability import Metrics
 from epp.plugin import (

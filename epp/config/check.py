@@ -20,6 +20,7 @@ def check(config: EndpointPickerConfig, found: Sequence[Problem] = ()) -> list[P
         *_check_head(config),
         *_check_plugins(config),
         *_check_profiles(config),
+        *_check_shadow(config),
         *check_waiting(config),
         *_check_references(config),
     ]
@@ -56,6 +57,21 @@ def _check_weights(profile: ProfileSpec, path: str) -> Iterator[Problem]:
     for i, entry in enumerate(profile.plugins):
         if entry.weight is not None and not (math.isfinite(entry.weight) and entry.weight >= 0):
             yield Problem(f"{path}.plugins[{i}].weight", f"must be a number of 0 or more, not {entry.weight}")
+
+
+def _check_shadow(config: EndpointPickerConfig) -> Iterator[Problem]:
+    if config.shadow is None:
+        return
+    names = [profile.name for profile in config.scheduling_profiles]
+    if not config.shadow.profile_ref:
+        yield Problem("shadow.profileRef", "is required")
+    elif config.shadow.profile_ref not in names:
+        hint = did_you_mean(config.shadow.profile_ref, names)
+        yield Problem("shadow.profileRef", f"no profile is named `{config.shadow.profile_ref}`{hint}")
+    elif not config.deciding_profiles:
+        yield Problem("shadow.profileRef", "is the only profile, so none would be left to decide")
+    if not 0 <= config.shadow.sample_ratio <= 1:
+        yield Problem("shadow.sampleRatio", f"must be from 0 to 1, not {config.shadow.sample_ratio}")
 
 
 def _check_references(config: EndpointPickerConfig) -> Iterator[Problem]:

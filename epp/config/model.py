@@ -113,6 +113,15 @@ class FlowControlSpec(_Section, frozen=True):
     enable_eviction: bool = False
 
 
+class ShadowSpec(_Section, frozen=True):
+    """A profile that is tried on live requests and decides nothing; not in the Go pickers."""
+
+    profile_ref: str = ""
+    """One of ``schedulingProfiles``, which then decides nothing. Required."""
+    sample_ratio: float = 0.1
+    """Share of requests that it is tried on."""
+
+
 class EndpointPickerConfig(_Section, frozen=True):
     """The whole file."""
 
@@ -124,11 +133,18 @@ class EndpointPickerConfig(_Section, frozen=True):
     scheduling_profiles: list[ProfileSpec] = []
     request_handler: RequestHandlerSpec = RequestHandlerSpec()
     data_layer: DataLayerSpec = DataLayerSpec()
+    shadow: ShadowSpec | None = None
     flow_control: FlowControlSpec | None = None
     saturation_detector: PluginRef | None = None
     """The old place of ``flowControl.saturationDetector``."""
     parser: PluginRef | None = None
     """The old place of ``requestHandler.parsers[0]``."""
+
+    @property
+    def deciding_profiles(self) -> list[ProfileSpec]:
+        """All profiles but the one in the shadow."""
+        shadow = self.shadow.profile_ref if self.shadow else None
+        return [profile for profile in self.scheduling_profiles if profile.name != shadow]
 
     @property
     def parsers(self) -> list[PluginRef]:

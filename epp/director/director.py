@@ -13,6 +13,7 @@ from epp.director.decisions import DecisionLog
 from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
 from epp.director.routed import Reporting, RoutedRequest
+from epp.director.shadow import Shadow
 from epp.observability.lifecycle_guards import GuardedAdmitter, GuardedProducer
 from epp.plugin import (
     NOT_PARSED,
@@ -46,6 +47,7 @@ class Director:
         log: FilteringBoundLogger,
         log_requests: bool = True,
         decisions: DecisionLog | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self._pool = pool
         self._parsers = parsers
@@ -57,6 +59,7 @@ class Director:
         self._log = log
         self._log_requests = log_requests
         self._decisions = decisions or DecisionLog()
+        self._shadow = shadow
 
     async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
         """Decide where a request goes; raises `Rejection` with what the client should be told.
@@ -127,7 +130,10 @@ class Director:
         candidates = self._candidates(subset)
         for admitter in self._admitters:
             admitter.admit(request, candidates)
-        return self._scheduler.schedule(request, candidates)
+        decision = self._scheduler.schedule(request, candidates)
+        if self._shadow is not None:
+            self._shadow.compare(request, candidates, decision)
+        return decision
 
     def _note_rejection(self, arrived: ArrivedRequest, request_id: str, rejection: Rejection) -> None:
         status = rejection.refusal.status

@@ -30,6 +30,7 @@ class Metrics:
         self._picks: dict[str, Counter] = {}
         self._declare_decisions(partial(Counter, registry=registry), partial(Histogram, registry=registry))
         self._declare_answers(partial(Counter, registry=registry), partial(Histogram, registry=registry))
+        self._declare_shadow(partial(Counter, registry=registry))
         self._declare_faults(partial(Counter, registry=registry))
         self._reloads = Counter("epp_config_reloads", "New configuration files.", ["result"], registry=registry)
         self._is_current = Gauge(
@@ -55,6 +56,13 @@ class Metrics:
             "Share of a prompt's blocks that the chosen endpoint is believed to have cached.",
             buckets=_RATIO_BUCKETS,
         )
+
+    def _declare_shadow(self, counter: Callable[..., Counter]) -> None:
+        self._shadow_decisions = counter("epp_shadow_decisions", "Requests that the shadow was tried on.", ["result"])
+        labels = ["by"]
+        self._shadow_picks = counter("epp_shadow_picks", "Picks for them.", [*labels, "endpoint"])
+        self._shadow_tokens = counter("epp_shadow_matched_tokens", "Prompt tokens expected to be cached there.", labels)
+        self._shadow_load = counter("epp_shadow_requests_met", "Requests that were there already.", labels)
 
     def _declare_answers(self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]) -> None:
         self._endpoint_errors = counter("epp_endpoint_errors", "Answers other than 2xx.", ["endpoint", "code"])
@@ -87,6 +95,16 @@ class Metrics:
     def config_reloaded(self, *, result: str) -> None:
         """Count a new file, ``applied`` or ``refused``."""
         self._reloads.labels(result).inc()
+
+    def shadow_compared(self, result: str) -> None:
+        """Count a request that the shadow was tried on: it ``agrees``, ``differs``, or would have ``refused`` it."""
+        self._shadow_decisions.labels(result).inc()
+
+    def shadow_picked(self, by: str, endpoint: Endpoint, matched_tokens: int, requests: int) -> None:
+        """Count a pick for such a request, ``live`` or ``shadow``, and what was there."""
+        self._shadow_picks.labels(by, endpoint.key).inc()
+        self._shadow_tokens.labels(by).inc(matched_tokens)
+        self._shadow_load.labels(by).inc(requests)
 
     def request_received(self, model: str) -> None:
         """Count a request; ``model`` is empty when none was named."""

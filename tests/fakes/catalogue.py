@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from epp.assembly import Assembly
+from epp.assembled import Assembly
 from epp.plugin import Endpoint, InferenceRequest
 from epp.plugin.testing import make_endpoint, make_request
 from epp.registry import Registry

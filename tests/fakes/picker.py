@@ -3,7 +3,8 @@
 import random
 from collections.abc import Callable, Sequence
 
-from epp.assembly import Assembly, Surroundings, assemble_text
+from epp.assembled import Assembly, Surroundings
+from epp.assembly import assemble_text
 from epp.director import Director, Reporting
 from epp.director.parsing import ParserTable
 from epp.observability import Metrics

@@ -24,7 +24,8 @@ plugins:
 DECIDE = """
 import json, random, sys
 from prometheus_client import CollectorRegistry
-from epp.assembly import Surroundings, assemble_text
+from epp.assembled import Surroundings
+from epp.assembly import assemble_text
 from epp.observability import Metrics
 from epp.plugin.testing import make_context, make_endpoint, make_request
 

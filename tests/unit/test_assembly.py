@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from epp.assembly import Assembly
+from epp.assembled import Assembly
 from epp.plugin import Attribute, ConfigurationError, Endpoint, InferenceRequest, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request
 from epp.registry import Registry

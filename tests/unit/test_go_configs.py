@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from epp.assembly import Assembly
+from epp.assembled import Assembly
 from epp.plugin import Decision, Endpoint, InferenceRequest
 from epp.plugin.testing import make_endpoint, make_request
 from tests.fakes import virtual_time

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from epp.assembly import Surroundings
+from epp.assembled import Surroundings
 from epp.live import LiveConfig
 from epp.observability import Metrics
 from epp.plugin import ConfigurationError, Decision, PrefixMatches

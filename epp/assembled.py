@@ -1,0 +1,73 @@
+"""What a configuration becomes: `epp.assembly` makes it."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client.registry import Collector
+from structlog.typing import FilteringBoundLogger
+
+from epp.config import EndpointPickerConfig
+from epp.observability import Metrics
+from epp.observability.lifecycle_guards import (
+    GuardedAdmitter,
+    GuardedDiscovery,
+    GuardedObserver,
+    GuardedParser,
+    GuardedProducer,
+    GuardedWorker,
+)
+from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
+from epp.plugin import PluginMetrics, Problem
+from epp.scheduling import Profile, Scheduler
+from epp.workshop import Built
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowProfile:
+    """A profile that decides nothing, and how often it is asked."""
+
+    profile: Profile
+    sample_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The live parts of one configuration, each plugin behind its guard."""
+
+    profiles: Sequence[Profile]
+    """Those that decide."""
+    shadow: ShadowProfile | None
+    scheduler: Scheduler
+    parsers: Sequence[GuardedParser]
+    producers: Sequence[GuardedProducer]
+    admitters: Sequence[GuardedAdmitter]
+    workers: Sequence[GuardedWorker]
+    observers: GuardedObserver
+    discovery: GuardedDiscovery | None
+    source: GuardedDataSource
+    extractor: GuardedExtractor
+    built: Mapping[str, Built]
+    """Every plugin by name."""
+    fixed: Sequence[str]
+    """Those that find endpoints and fetch and read their load: they cannot be replaced while the process runs."""
+    config: EndpointPickerConfig
+    notes: Sequence[Problem]
+    """What is valid in the configuration, and does not do what it looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What plugins get from the process that they run in."""
+
+    metrics: Metrics
+    log: FilteringBoundLogger
+    random: random.Random
+    clock: Callable[[], float] = time.monotonic
+    families: dict[str, Collector] = field(default_factory=dict)
+    """The plugins' metrics, by name."""
+
+    def plugin_metrics(self, name: str) -> PluginMetrics:
+        """Return what a plugin of this name exports by."""
+        return PluginMetrics(self.metrics.registry, name, self.families)
