@@ -109,7 +109,7 @@ class GuardedProfileHandler:
 
     def _decided(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         decision = self._handler.decide(request, results)
-        candidates = [endpoint for result in results.values() for endpoint in result.candidates]
+        candidates = _candidates_of(results)
         prefill = [] if decision.prefill is None else [decision.prefill]
         if not all(is_header(name, value) for name, value in decision.headers.items()):
             raise PluginFaultError(f"wants the headers {decision.headers!r}, which cannot be set")
@@ -122,10 +122,18 @@ class GuardedProfileHandler:
         )
 
 
+def _candidates_of(results: Mapping[str, ProfileResult]) -> Sequence[Endpoint]:
+    """Return the candidates of all profiles that ran, as they are where only one did."""
+    if len(results) == 1:
+        (result,) = results.values()
+        return result.candidates
+    return [endpoint for result in results.values() for endpoint in result.candidates]
+
+
 def _checked(endpoints: Sequence[Endpoint], candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
     """Return the endpoints as a list; raises `PluginFaultError` for one that is no candidate."""
     listed = list(endpoints)
-    if len(listed) == 1 and listed[0] in candidates:
+    if not listed or (len(listed) == 1 and listed[0] in candidates):
         return listed
     strangers = set(listed).difference(candidates)
     if strangers:

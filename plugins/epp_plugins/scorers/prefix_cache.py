@@ -58,26 +58,33 @@ class PrefixCacheScorer:
         if not any(matched):
             return _cold(matches.first_block, candidates)
         common = sorted(matched)[len(matched) // COMMON_SHARE]
-        total = matches.total_tokens
-        if self._length_weight:
-            scores = [self._rate(max(tokens, common), total) for tokens in matched]
-        else:
-            scores = [(max(common, tokens)) / total for tokens in matched]
-        return _relieved(scores, candidates)
+        bound = _fair_load(candidates)
+        scores = [0.0] * len(candidates)
+        for i, tokens in enumerate(matched):
+            if tokens or common:
+                score = self._rate(max(common, tokens), matches.total_tokens)
+                load = _load(candidates[i])
+                scores[i] = score if load <= bound else score * max(0.0, 2.0 - load / bound)
+        return scores
 
     def _rate(self, tokens: int, total_tokens: int) -> float:
+        share = tokens / total_tokens
+        if not self._length_weight:
+            return share
         length: float = min(1.0, tokens / self._scale_tokens) ** 2
-        return self._length_weight * length + (1 - self._length_weight) * tokens / total_tokens
+        return self._length_weight * length + (1 - self._length_weight) * share
 
 
-def _relieved(scores: Sequence[float], candidates: Sequence[Endpoint]) -> list[float]:
-    """Return the scores: as they are up to a fair load, falling to nothing from twice of that on."""
-    loads = [((load := endpoint.load).waiting or 0) + (load.running or 0) for endpoint in candidates]
-    bound = FAIR_LOADS * sum(loads) / len(loads) + SLACK_REQUESTS
-    return [
-        score if load <= bound else score * max(0.0, 2.0 - load / bound)
-        for score, load in zip(scores, loads, strict=True)
-    ]
+def _fair_load(candidates: Sequence[Endpoint]) -> float:
+    """Return the load up to which a match counts fully; from twice of that on it counts for nothing."""
+    loads = [endpoint.load for endpoint in candidates]
+    requests = sum([(load.waiting or 0) + (load.running or 0) for load in loads])
+    return FAIR_LOADS * requests / len(candidates) + SLACK_REQUESTS
+
+
+def _load(endpoint: Endpoint) -> int:
+    load = endpoint.load
+    return (load.waiting or 0) + (load.running or 0)
 
 
 def _cold(first_block: int | None, candidates: Sequence[Endpoint]) -> list[float]:
