@@ -17,8 +17,6 @@ from epp.plugin import ConfigurationError, FlowControlPolicy, PluginParams
 from epp.registry import Registry
 from epp.workshop import Role
 
-DECIDER = ("decider", "is_worth_it")
-"""A role that the picker itself does not know: a plugin of this noun has this method, and other plugins call it."""
 NOTHING = "-"
 
 
@@ -86,9 +84,6 @@ def description(registry: Registry, type_name: str) -> Description:
 def roles_of(kind: type) -> Sequence[str]:
     """Return the nouns of everything that plugins of a class are."""
     nouns = [role.noun for role in Role if all(_has(kind, member) for member in role.members)]
-    noun, member = DECIDER
-    if _has(kind, member):
-        nouns.append(noun)
     policy = getattr(kind, "flow_control_policy", None)
     return [*nouns, policy.value] if isinstance(policy, FlowControlPolicy) else nouns
 

@@ -21,6 +21,7 @@ class Role(enum.Enum):
     PROFILE_HANDLER = ("profile handler", "select", "decide")
     PARSER = ("parser", "paths", "parse")
     PRODUCER = ("producer", "produce")
+    DECIDER = ("decider", "is_worth_it")
     SATURATION_DETECTOR = ("saturation detector", "saturation")
     ADMITTER = ("admitter", "admit")
     BACKGROUND_WORKER = ("background worker", "run_in_background")

@@ -61,6 +61,7 @@ from epp.plugin.params import PluginParams, parse_duration, read_duration
 from epp.plugin.request import NOT_PARSED, InferenceRequest, ParsedBody
 from epp.plugin.response import Response, Usage
 from epp.plugin.scheduling import (
+    Decider,
     Decision,
     Filter,
     Picker,
@@ -81,6 +82,7 @@ __all__ = [
     "ConfigurationError",
     "Connected",
     "DataSource",
+    "Decider",
     "Decision",
     "Discovery",
     "DoneObserver",

@@ -139,3 +139,11 @@ class ProfileHandler(Protocol):
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         """Turn the results into the decision. Called once, after the last profile."""
         ...
+
+
+class Decider(Protocol):
+    """Says whether a part of the work on a request is worth doing elsewhere; `disagg-profile-handler` asks it."""
+
+    def is_worth_it(self, request: InferenceRequest, decode: Endpoint | None) -> bool:
+        """Tell whether it is; ``decode`` would do it otherwise, and is ``None`` where that is not chosen yet."""
+        ...

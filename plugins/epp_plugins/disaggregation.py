@@ -1,21 +1,12 @@
-"""Requests whose parts are done by different endpoints: what the deciders and the profile handlers have in common."""
+"""Requests whose parts are done by different endpoints: what profile handlers make of it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
-from epp.plugin import Endpoint, InferenceRequest, ProfileResult
+from epp.plugin import Endpoint, ProfileResult
 
 PREFILL_HEADER = "x-prefiller-host-port"
 ENCODE_HEADER = "x-encoder-hosts-ports"
 """Read by the coordinator beside the decoding engine."""
-
-
-class Decider(Protocol):
-    """Says whether a part of the work is worth doing elsewhere."""
-
-    def is_worth_it(self, request: InferenceRequest, decode: Endpoint | None) -> bool:
-        """Tell whether it is; ``decode`` is the endpoint that would do it otherwise, where that is known already."""
-        ...
 
 
 def picked(results: Mapping[str, ProfileResult], profile: str) -> Sequence[Endpoint]:

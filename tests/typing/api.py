@@ -18,6 +18,7 @@ from epp.plugin import (
     ConfigurationError,
     Connected,
     DataSource,
+    Decider,
     Decision,
     Discovery,
     DoneObserver,
@@ -88,6 +89,12 @@ class FirstProfileHandler:
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         (result,) = results.values()
         return Decision(endpoints=result.picked, results=results)
+
+
+class LongPromptDecider:
+    def is_worth_it(self, request: InferenceRequest, decode: Endpoint | None) -> bool:
+        rest = request.prompt_tokens if decode is None else request.uncached_tokens(decode)
+        return rest > 1000
 
 
 class LineParser:
@@ -234,6 +241,7 @@ a_filter: Filter = IdleFilter()
 a_scorer: Scorer = CachedScorer()
 a_picker: Picker = FirstPicker()
 a_profile_handler: ProfileHandler = FirstProfileHandler()
+a_decider: Decider = LongPromptDecider()
 a_parser: Parser = LineParser()
 a_producer: Producer = PromptRegionProducer(RegionParams(header="x-region"), context)
 a_producer_that_may_wait: Producer = SlowRegionProducer()

@@ -7,6 +7,7 @@ import msgspec
 
 from epp.plugin import (
     ConfigurationError,
+    Decider,
     Decision,
     Endpoint,
     InferenceRequest,
@@ -15,7 +16,7 @@ from epp.plugin import (
     Problem,
     ProfileResult,
 )
-from epp_plugins.disaggregation import Decider, picked, worker_headers
+from epp_plugins.disaggregation import picked, worker_headers
 
 
 class StageOrder(enum.Enum):
