@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -48,6 +49,7 @@ async def serve(settings: Settings, log: FilteringBoundLogger) -> None:
     """
     raise_file_limit()
     stop = stop_signal()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, partial(log.info, "nothing_to_reload"))
     service = Service(settings, log, stop)
     async with service.running():
         await stop.wait()

@@ -196,7 +196,10 @@ def explain(  # noqa: PLR0913 - one for each option
     if bool(endpoints) == (snapshot is not None):
         raise click.UsageError("give either --endpoint, as often as there are servers, or --snapshot")
     question = explaining.read_question(request, path=path, headers=headers, endpoints=endpoints, snapshot=snapshot)
-    text = None if config_file is None else Path(config_file).read_text()
+    try:
+        text = None if config_file is None else Path(config_file).read_text()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{config_file}: {error}") from error
     try:
         document = _exit_on_failed_start(lambda: asyncio.run(explaining.explain(text, question)))
     except Rejection as rejection:

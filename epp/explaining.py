@@ -1,6 +1,5 @@
 """``epp explain``: which endpoint a request would get from a configuration, and why, before it meets traffic."""
 
-import json
 import random
 import sys
 import time
@@ -198,4 +197,4 @@ def read_question(
 
 def as_json(document: Mapping[str, object]) -> str:
     """Return an explanation for programs."""
-    return json.dumps(document, indent=2)
+    return msgspec.json.format(msgspec.json.encode(document)).decode()

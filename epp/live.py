@@ -30,6 +30,7 @@ class LiveConfig:
         self.text = config_text(settings)
         self.assembly = assemble(settings, surroundings, self.text)
         self.specs = static_endpoints(settings, self.assembly.discovery)
+        self._fixed = _fixed(self.assembly)
         self.workers = Workers()
         self._begin()
 
@@ -45,7 +46,7 @@ class LiveConfig:
             self.assembly,
             assemble(self._settings, self._surroundings, text, alive=self.assembly.built),
         )
-        changes = _changes(before, self.assembly)
+        changes = _changes(before, self.assembly, fixed=self._fixed)
         for name in changes.removed:
             self._surroundings.plugin_metrics(name).forget()
         self._begin()
@@ -75,7 +76,7 @@ def _nowhere() -> Surroundings:
     return Surroundings(metrics=Metrics(CollectorRegistry()), log=log, random=random.Random(0))  # noqa: S311 - no picks
 
 
-def _changes(before: Assembly, after: Assembly) -> Changes:
+def _changes(before: Assembly, after: Assembly, *, fixed: Sequence[object]) -> Changes:
     old, new = before.built, after.built
     old_profiles = {profile.name: profile for profile in before.config.scheduling_profiles}
     new_profiles = {profile.name: profile for profile in after.config.scheduling_profiles}
@@ -85,10 +86,11 @@ def _changes(before: Assembly, after: Assembly) -> Changes:
         removed=sorted(old.keys() - new.keys()),
         changed=sorted(name for name in old.keys() & new.keys() if old[name] is not new[name]),
         profiles=[name for name in names if old_profiles.get(name) != new_profiles.get(name)],
-        needs_restart=[] if _fixed(before) == _fixed(after) else ["dataLayer"],
+        needs_restart=[] if fixed == _fixed(after) else ["dataLayer"],
     )
 
 
 def _fixed(assembly: Assembly) -> Sequence[object]:
-    """Return the plugins that are asked for endpoints and their load, which run from start to end."""
-    return [assembly.built[name].plugin for name in assembly.fixed]
+    """Return what the plugins are made of that find endpoints and fetch their load: they run from start to end."""
+    specs = [assembly.built[name].spec for name in assembly.fixed]
+    return [(spec.type, spec.parameters or {}) for spec in specs]

@@ -89,6 +89,10 @@ class Reloader:
         except ConfigurationError as error:
             self._refuse(text, [str(problem) for problem in error.problems], is_asked=is_asked)
             return
+        except Exception as fault:  # noqa: BLE001 - third-party code that is looked at: named, and what is in use stays
+            self._log.error("config_reload_failed", error=repr(fault), exc_info=fault)
+            self._refuse(text, [f"cannot be used: {fault!r}"], is_asked=is_asked)
+            return
         self._applied, self._refused = text, None
         self._metrics.config_reloaded(result="applied")
         self._metrics.config_loaded(is_current=True)
@@ -116,13 +120,14 @@ class Reloader:
 class Workers:
     """The background workers of the configuration that is in use; one that it keeps is not interrupted."""
 
-    _wanted: Mapping[object, GuardedWorker] = field(default_factory=dict)
-    _running: dict[object, asyncio.Task[None]] = field(default_factory=dict)
+    _wanted: Mapping[int, GuardedWorker] = field(default_factory=dict)
+    """By the identity of the plugin."""
+    _running: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     _group: asyncio.TaskGroup | None = None
 
     def use(self, workers: Sequence[GuardedWorker]) -> None:
         """Run these, and stop all others."""
-        self._wanted = {worker.worker: worker for worker in workers}
+        self._wanted = {id(worker.worker): worker for worker in workers}
         if self._group is None:
             return
         for plugin in [plugin for plugin in self._running if plugin not in self._wanted]:

@@ -33,7 +33,7 @@ class Debug:
                 return _json({"error": f"no decision is kept of request `{request_id}`"}, status=404)
             return _json([_document(noted) for noted in found])
         limit = request.query.get("limit", str(DEFAULT_LIMIT))
-        if not limit.isdecimal() or not 1 <= int(limit) <= MAX_LIMIT:
+        if not limit.isdecimal() or len(limit) > len(str(MAX_LIMIT)) or not 1 <= int(limit) <= MAX_LIMIT:
             return _json({"error": f"limit must be a number from 1 to {MAX_LIMIT}"}, status=400)
         return _json([_document(noted) for noted, _ in zip(self._decisions, range(int(limit)), strict=False)])
 

@@ -1,6 +1,5 @@
 """What shape alone cannot tell: required names, duplicates, references to nothing."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,6 +7,9 @@ from epp.config.decode import did_you_mean
 from epp.config.flow_control import check_waiting, detector_references, policy_references
 from epp.config.model import API_VERSIONS, KIND, EndpointPickerConfig, PluginRef, ProfileSpec
 from epp.plugin import Problem
+
+MAX_WEIGHT = 1_000_000
+"""Sums of what is larger say nothing any more about the smaller ones."""
 
 
 def check(config: EndpointPickerConfig, found: Sequence[Problem] = ()) -> list[Problem]:
@@ -55,8 +57,8 @@ def _check_profiles(config: EndpointPickerConfig) -> Iterator[Problem]:
 
 def _check_weights(profile: ProfileSpec, path: str) -> Iterator[Problem]:
     for i, entry in enumerate(profile.plugins):
-        if entry.weight is not None and not (math.isfinite(entry.weight) and entry.weight >= 0):
-            yield Problem(f"{path}.plugins[{i}].weight", f"must be a number of 0 or more, not {entry.weight}")
+        if entry.weight is not None and not 0 <= entry.weight <= MAX_WEIGHT:
+            yield Problem(f"{path}.plugins[{i}].weight", f"must be from 0 to {MAX_WEIGHT:,}, not {entry.weight}")
 
 
 def _check_shadow(config: EndpointPickerConfig) -> Iterator[Problem]:

@@ -90,6 +90,8 @@ class RoutedRequest:
     def response_head(self, head: Mapping[str, str], served_by: str | None) -> Mapping[str, str]:
         """Take note of the answer's head; returns the headers to set on it."""
         response = self.response
+        if self._has_ended:
+            return {}
         response.head, response.served_by = head, served_by
         response.status = _status(head)
         endpoint = self._serving()

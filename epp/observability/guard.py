@@ -82,7 +82,12 @@ async def not_cancelled_by_itself(pending: Awaitable[T]) -> T:
     try:
         return await pending
     except asyncio.CancelledError as failure:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_cancelled():
             raise
         raise PluginFaultError("was cancelled by something of its own") from failure
+
+
+def is_cancelled() -> bool:
+    """Tell whether someone wants the current task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

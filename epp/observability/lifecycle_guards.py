@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from epp.observability.guard import FAILED, Guard, PluginFaultError, not_cancelled_by_itself
+from epp.observability.guard import FAILED, Guard, PluginFaultError, is_cancelled, not_cancelled_by_itself
 from epp.observability.header_rules import is_header
 from epp.plugin import (
     NOT_PARSED,
@@ -76,6 +76,8 @@ class GuardedWorker:
                 await not_cancelled_by_itself(self.worker.run_in_background())
             except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
                 self._guard.report("run_in_background", failure)
+                if is_cancelled():
+                    return  # it failed while it was to end
                 await asyncio.sleep(RETRY_S)
             else:
                 return
@@ -190,7 +192,7 @@ class GuardedDiscovery:
                     raise
                 raise ConfigurationError([f"discovery `{self._guard.plugin}` failed: {failure!r}"]) from failure
             self._guard.report("watch", failure)
-            return False
+            return is_cancelled()
         return True
 
 

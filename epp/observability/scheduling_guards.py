@@ -6,12 +6,14 @@ from epp.observability.guard import FAILED, Guard, PluginFaultError
 from epp.observability.header_rules import is_header
 from epp.plugin import (
     Decision,
+    DropReason,
     Endpoint,
     Filter,
     InferenceRequest,
     Picker,
     ProfileHandler,
     ProfileResult,
+    Rejection,
     Scorer,
 )
 
@@ -100,6 +102,8 @@ class GuardedProfileHandler:
         decision = self._guard.attempt("decide", self._decided, request, results)
         if decision is not FAILED:
             return decision
+        if not results:
+            raise Rejection(DropReason.SATURATED, "no profile has found an endpoint")
         return Decision(endpoints=next(iter(results.values())).picked, results=results)
 
     def _selected(

@@ -113,13 +113,16 @@ class Decision:
     @property
     def destinations(self) -> Sequence[str]:
         """``ip:port`` of each endpoint, as the gateway should connect to it; IPv6 in brackets."""
-        if self.port is None:
-            return [endpoint.host_port for endpoint in self.endpoints]
-        return list(dict.fromkeys(f"{one.host_port.rpartition(':')[0]}:{self.port}" for one in self.endpoints))
+        return list(dict.fromkeys(map(self._destination, self.endpoints)))
 
     def named(self, host_port: str | None) -> Endpoint | None:
         """Return the endpoint of this ``ip:port``, such as the one that has served; ``None``: it is none of them."""
-        return next((endpoint for endpoint in self.endpoints if endpoint.host_port == host_port), None)
+        return next((endpoint for endpoint in self.endpoints if self._destination(endpoint) == host_port), None)
+
+    def _destination(self, endpoint: Endpoint) -> str:
+        if self.port is None:
+            return endpoint.host_port
+        return f"{endpoint.host_port.rpartition(':')[0]}:{self.port}"
 
 
 class ProfileHandler(Protocol):

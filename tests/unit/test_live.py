@@ -99,6 +99,7 @@ def test_source_of_load_cannot_be_replaced_and_that_is_said() -> None:
     source = {"type": "metrics-data-source", "parameters": {"path": "/other"}}
     changes = one.replace(text_of(QUEUE, PREFIX, source, weights={"queue-scorer": 2, "prefix-cache-scorer": 3}))
     assert changes.needs_restart == ["dataLayer"]
+    assert one.replace(FIRST).needs_restart == []
 
 
 def test_plugins_in_use_are_told_of_the_pool() -> None:

@@ -27,6 +27,8 @@ class Applied:
         self.texts.append(text)
         if text.startswith("bad"):
             raise ConfigurationError([text])
+        if text.startswith("odd"):
+            raise TypeError("a plugin's own")
         return Changes()
 
 
@@ -86,6 +88,17 @@ def test_broken_file_is_refused_once_and_leaves_what_is_in_use(tmp_path: Path) -
     assert texts == ["bad"]
     assert value_of(metrics, "epp_config_reloads_total", result="refused") == 1
     assert value_of(metrics, "epp_config_is_current") == 0
+
+
+def test_file_whose_plugins_break_in_ways_of_their_own_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+
+    async def steps(_: Reloader) -> None:
+        for text in ("odd", "second"):
+            path.write_text(text)
+            await polls(3)
+
+    assert follow(path, steps)[0] == ["odd", "second"]
 
 
 def test_file_that_is_mended_is_current_again(tmp_path: Path) -> None:
@@ -177,3 +190,40 @@ def test_worker_that_stays_is_not_interrupted(is_running: bool) -> None:  # noqa
     assert (kept.begun, kept.stopped) == (1, 1)
     assert (dropped.begun, dropped.stopped) == ((1, 1) if is_running else (0, 0))
     assert (new.begun, new.stopped) == (1, 1)
+
+
+class FailsToEnd:
+    """A background worker whose cleaning up fails; it cannot be hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    async def run_in_background(self) -> None:
+        self.begun += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise RuntimeError("cannot clean up")
+
+
+def test_worker_that_fails_while_it_is_to_end_is_not_begun_again() -> None:
+    one, context = FailsToEnd(), make_context()
+    guard = Guard("w", metrics=Metrics(context.metrics.registry), log=context.log)
+
+    async def main() -> None:
+        workers = Workers()
+        workers.use([GuardedWorker(guard, one)])
+        task = asyncio.create_task(workers.run())  # noqa: TID251 - cancelled below
+        await asyncio.sleep(1)
+        workers.use([])
+        await asyncio.sleep(60)
+        task.cancel()
+        await asyncio.wait([task])
+
+    virtual_time.run(main())
+    assert one.begun == 1

@@ -1,12 +1,14 @@
 """Recursive least squares with forgetting: one linear model, learned one sample at a time."""
 
+import math
 from collections.abc import Sequence
 
 FORGETTING = 0.995
 """What a sample counts for when the next one is there: half of it after some 140."""
 FIRST_COVARIANCE = 1000.0
-MOST_COVARIANCE = 1e6
-"""Features that do not change would let it grow without bound."""
+MOST_TRACE = 10_000.0
+"""Of the covariance: features that do not change would let it grow without bound, so from there on nothing is forgotten
+until they do."""
 
 
 class Line:
@@ -17,7 +19,7 @@ class Line:
 
     def __init__(self, features: int) -> None:
         self._weights = [0.0] * features
-        self._covariance = [[FIRST_COVARIANCE * (i == j) for j in range(features)] for i in range(features)]
+        self._covariance = _unknown(features)
         self.samples = 0
 
     def predict(self, features: Sequence[float]) -> float:
@@ -25,14 +27,24 @@ class Line:
         return max(0.0, sum(weight * value for weight, value in zip(self._weights, features, strict=True)))
 
     def learn(self, features: Sequence[float], seen: float) -> None:
-        """Take note of a sample."""
+        """Take note of a sample; one that is no number is passed over."""
+        if not (math.isfinite(seen) and all(map(math.isfinite, features))):
+            return
         size = range(len(features))
+        trace = sum(self._covariance[i][i] for i in size)
+        forgetting = FORGETTING if trace < MOST_TRACE else 1.0
         projected = [sum(row[j] * features[j] for j in size) for row in self._covariance]
-        gain = [value / (FORGETTING + sum(features[j] * projected[j] for j in size)) for value in projected]
+        gain = [value / (forgetting + sum(features[j] * projected[j] for j in size)) for value in projected]
         error = seen - sum(self._weights[j] * features[j] for j in size)
         self._weights = [self._weights[i] + gain[i] * error for i in size]
-        self._covariance = [
-            [min(MOST_COVARIANCE, (self._covariance[i][j] - gain[i] * projected[j]) / FORGETTING) for j in size]
-            for i in size
-        ]
+        changed = [[(self._covariance[i][j] - gain[i] * projected[j]) / forgetting for j in size] for i in size]
+        # Rounding makes it less and less symmetric; then it is no covariance any more.
+        self._covariance = [[(changed[i][j] + changed[j][i]) / 2 for j in size] for i in size]
         self.samples += 1
+        if not all(0 < self._covariance[i][i] < math.inf and math.isfinite(self._weights[i]) for i in size):
+            self._weights, self._covariance, self.samples = [0.0] * len(features), _unknown(len(features)), 0
+
+
+def _unknown(features: int) -> list[list[float]]:
+    """Return the covariance of weights of which nothing is known."""
+    return [[FIRST_COVARIANCE * (i == j) for j in range(features)] for i in range(features)]

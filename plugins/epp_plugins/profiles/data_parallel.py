@@ -35,4 +35,5 @@ class DataParallelProfileHandler:
         """Return the profile's pick, by the sidecar's port."""
         (result,) = results.values()
         rank = result.picked[0].host_port
-        return Decision(endpoints=result.picked, results=results, port=self._port, headers={HEADER: rank})
+        # Only one: the header names its rank, and would be wrong at another pod's sidecar.
+        return Decision(endpoints=result.picked[:1], results=results, port=self._port, headers={HEADER: rank})

@@ -64,6 +64,10 @@ class Params(PluginParams):
         )
 
 
+class _PrefillTried:
+    """Attached to a request whose prompt was to be computed elsewhere: perhaps nobody could."""
+
+
 class DisaggProfileHandler:
     """Runs a profile for each part of the work that is worth doing elsewhere; the decoding endpoint gets the request.
 
@@ -130,7 +134,8 @@ class DisaggProfileHandler:
         names = self._names
         if names.decode in results:
             return ()
-        if names.prefill in profiles and names.prefill not in results and request.attribute(PeerEndpoint) is None:
+        if names.prefill in profiles and request.attribute(_PrefillTried) is None:
+            request.attach(_PrefillTried())
             return (names.prefill,)
         prefill = picked(results, names.prefill)
         if prefill:

@@ -45,6 +45,11 @@ def test_both_api_versions_are_accepted(version: str) -> None:
             id="duplicate key",
         ),
         pytest.param(
+            HEAD + 'plugins: [{type: t, name: "\\ud800"}]\n',
+            "not valid YAML: half a character (line 3, column 27)",
+            id="half a character",
+        ),
+        pytest.param(
             "a: [1", "not valid YAML: expected ',' or ']', but got '<stream end>' (line 1, column 6)", id="torn"
         ),
         pytest.param(HEAD + "plugins: [{name: a}]\n", "plugins[0].type: is required", id="no type"),
@@ -95,12 +100,12 @@ def test_both_api_versions_are_accepted(version: str) -> None:
         ),
         pytest.param(
             HEAD + "plugins: [{type: q}]\nschedulingProfiles: [{name: p, plugins: [{pluginRef: q, weight: -1}]}]\n",
-            "schedulingProfiles[0].plugins[0].weight: must be a number of 0 or more, not -1.0",
+            "schedulingProfiles[0].plugins[0].weight: must be from 0 to 1,000,000, not -1.0",
             id="negative weight",
         ),
         pytest.param(
             HEAD + "plugins: [{type: q}]\nschedulingProfiles: [{name: p, plugins: [{pluginRef: q, weight: .nan}]}]\n",
-            "schedulingProfiles[0].plugins[0].weight: must be a number of 0 or more, not nan",
+            "schedulingProfiles[0].plugins[0].weight: must be from 0 to 1,000,000, not nan",
             id="weight that is no number",
         ),
         pytest.param(

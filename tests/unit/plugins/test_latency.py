@@ -41,6 +41,26 @@ def test_line_bears_with_features_that_never_change() -> None:
     assert line.predict((1.0, 1.0, 1.0)) < 10
 
 
+@pytest.mark.parametrize("lengths", [(0.0, 8.0), (1.0, 4.0), (3.0, 3.0)], ids=["spread", "two", "one"])
+def test_line_stays_good_on_traffic_that_says_little(lengths: tuple[float, float]) -> None:
+    line, rng = Line(3), random.Random(5)
+    for i in range(60_000):
+        x = rng.uniform(*lengths) if lengths[0] == 0 else rng.choice(lengths)
+        if i > 1000:
+            assert line.predict((1.0, x, 0.0)) == pytest.approx(0.05 + 0.1 * x, abs=0.05)
+        line.learn((1.0, x, 0.0), 0.05 + 0.1 * x + rng.gauss(0, 0.005))
+
+
+@pytest.mark.parametrize("odd", [float("inf"), float("nan")])
+def test_sample_that_is_no_number_is_passed_over(odd: float) -> None:
+    line = Line(2)
+    for _ in range(50):
+        line.learn((1.0, 0.0), 0.2)
+        line.learn((1.0, odd), 0.2)
+        line.learn((1.0, 0.0), odd)
+    assert line.predict((1.0, 0.0)) == pytest.approx(0.2, abs=0.01)
+
+
 def stream(request_id: str, *, tokens: int = 1000, head: dict[str, str] | None = None) -> InferenceRequest:
     request = make_request(prompts=[b"x" * tokens * 4], request_id=request_id, head=head)
     request.stream = True

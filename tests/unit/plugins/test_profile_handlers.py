@@ -87,3 +87,26 @@ def test_name_of_a_deciders_place_is_told() -> None:
 def test_decider_that_would_never_be_asked_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="every prompt is computed elsewhere"):
         assembled(plugin("disagg-profile-handler", stageOrder="prefill-first", deciders={"prefill": "x"}))
+
+
+@pytest.mark.parametrize("order", ["decode-first", "prefill-first"])
+def test_request_is_served_where_nobody_computes_prompts(order: str) -> None:
+    (decode,) = labelled("decode", label="llm-d.ai/role")
+    assembly = assembled(
+        plugin("disagg-profile-handler", stageOrder=order),
+        plugin("decode-filter"),
+        plugin("prefill-filter"),
+        schedulingProfiles=[
+            {"name": "prefill", "plugins": [{"pluginRef": "prefill-filter"}]},
+            {"name": "decode", "plugins": [{"pluginRef": "decode-filter"}]},
+        ],
+    )
+    decision = assembly.scheduler.schedule(make_request(), [decode])
+    assert (decision.primary, decision.prefill) == (decode, None)
+
+
+def test_endpoint_that_served_is_known_by_the_port_that_gateways_use() -> None:
+    rank = make_endpoint(port=8003)
+    decision = assembled(plugin("data-parallel-profile-handler")).scheduler.schedule(make_request(), [rank])
+    assert decision.named("10.0.0.1:8000") is rank
+    assert decision.named("10.0.0.1:8003") is None
