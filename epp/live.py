@@ -42,6 +42,9 @@ class LiveConfig:
         # Tried on nothing that is alive: what plugins do when they are built must not reach those in use.
         tried = assemble(self._settings, _nowhere(), text)
         static_endpoints(self._settings, tried.discovery)
+        for name, built in self.assembly.built.items():
+            if name in tried.built and tried.built[name].spec.type != built.spec.type:
+                self._surroundings.plugin_metrics(name).forget()
         before, self.assembly = (
             self.assembly,
             assemble(self._settings, self._surroundings, text, alive=self.assembly.built),

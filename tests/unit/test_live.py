@@ -94,6 +94,16 @@ def test_plugin_that_is_gone_exports_nothing_any_more() -> None:
     assert sample("epp_prefix_capacity_blocks", labels | {"endpoint": A.key}) is None
 
 
+def test_plugin_of_another_type_under_the_same_name_leaves_nothing_of_the_old_one() -> None:
+    one, metrics = live()
+    labels = {"plugin": "matches"}
+    sample = metrics.registry.get_sample_value
+    for kind, entries in (("approx-prefix-cache-producer", 0), ("inflight-load-producer", None)):
+        producer = {"type": kind, "name": "matches"}
+        one.replace(text_of(QUEUE, PREFIX, producer, weights={"queue-scorer": 2, "prefix-cache-scorer": 3}))
+        assert sample("epp_prefix_index_entries", labels) == entries
+
+
 def test_source_of_load_cannot_be_replaced_and_that_is_said() -> None:
     one, _ = live()
     source = {"type": "metrics-data-source", "parameters": {"path": "/other"}}
