@@ -19,10 +19,10 @@ MODEL_REWRITE = ("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite")
 OBJECTIVE = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
 FAIRNESS_ID = ("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
 
-WORKERS = ("x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port")
+ROLES = ("x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port")
 """Which endpoints do a part of the work: read by the coordinator beside the one that the request goes to."""
 
-CONTROL_HEADERS = (SUBSET, SERVED, *MODEL_REWRITE, *OBJECTIVE, *FAIRNESS_ID, *WORKERS)
+CONTROL_HEADERS = (SUBSET, SERVED, *MODEL_REWRITE, *OBJECTIVE, *FAIRNESS_ID, *ROLES)
 """Removed from what goes upstream: they steer the picker, and a client must not be able to steer what comes after.
 
 `DESTINATION` is not among them because it is overwritten.

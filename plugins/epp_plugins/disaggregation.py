@@ -15,7 +15,7 @@ def picked(results: Mapping[str, ProfileResult], profile: str) -> Sequence[Endpo
     return result.picked if result is not None else ()
 
 
-def worker_headers(prefill: Sequence[Endpoint], encode: Sequence[Endpoint]) -> dict[str, str]:
+def role_headers(prefill: Sequence[Endpoint], encode: Sequence[Endpoint]) -> dict[str, str]:
     """Return the headers that name those who do a part of the work; none for a part that nobody does."""
     headers = {}
     if prefill:

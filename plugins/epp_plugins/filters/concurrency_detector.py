@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from epp.plugin import Endpoint, InferenceRequest, PluginParams
+from epp_plugins.fullness import saturation_of
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -42,9 +43,7 @@ class ConcurrencyDetector:
 
     def saturation(self, candidates: Sequence[Endpoint]) -> float:
         """Return 0.0 for an idle pool, 1.0 and more for a full one, or one without endpoints."""
-        if not candidates:
-            return 1.0
-        return sum(map(self._fullness, candidates)) / len(candidates)
+        return saturation_of(candidates, self._fullness)
 
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return the endpoints that are not full; none when all are, and the request is refused."""

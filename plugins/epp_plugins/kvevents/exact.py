@@ -15,12 +15,12 @@ from typing import Generic, TypeVar
 import msgspec
 from xxhash import xxh3_64_intdigest
 
+from epp.plugin.request import BYTES_PER_TOKEN
 from epp_plugins.kvevents.events import BlockHash, Cleared, Event, Removed, Stored
 from epp_plugins.prefix.bits import bits
 
 E = TypeVar("E", bound=Hashable)
 
-TOKEN_BYTES = 4
 Chain = Sequence[int]
 
 
@@ -276,7 +276,7 @@ def _chain(previous: int, tokens: Sequence[int], *, block_tokens: int, extra: Se
     ``extra`` has the latter for the first blocks; those after them depend on nothing else.
     """
     content = memoryview(array("I", tokens).tobytes())
-    step = block_tokens * TOKEN_BYTES
+    step = block_tokens * BYTES_PER_TOKEN
     hashes: list[int] = []
     for i, start in enumerate(range(0, len(content) - step + 1, step)):
         if i < len(extra) and extra[i]:

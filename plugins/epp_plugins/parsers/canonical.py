@@ -11,13 +11,13 @@ from typing import Any, cast
 import msgspec
 from xxhash import xxh3_128_digest
 
+from epp.plugin.request import BYTES_PER_TOKEN
 from epp_plugins.parsers.document import invalid
 
 MAX_PROMPTS = 256
 """Prompts of one request that are looked at: more of them say nothing more about where it should go."""
 MAX_TOKEN_IDS = 262_144
 """Token ids of one prompt that are looked at."""
-TOKEN_BYTES = 4
 _TEXT_TYPES = ("text", "input_text", "output_text", "refusal")
 _MEDIA_WORDS = ("image", "audio", "video", "file", "document", "media")
 _MESSAGE_EXTRAS = ("name", "tool_calls", "tool_call_id", "function_call", "reasoning", "reasoning_content", "audio")
@@ -94,7 +94,7 @@ def fold_media(tokens: bytes, places: Iterable[tuple[int, int, str]]) -> bytes:
     """
     folded, left = bytearray(tokens), len(tokens)
     for offset, length, name in places:
-        start, stop = offset * TOKEN_BYTES, min((offset + length) * TOKEN_BYTES, len(folded))
+        start, stop = offset * BYTES_PER_TOKEN, min((offset + length) * BYTES_PER_TOKEN, len(folded))
         left -= max(0, stop - start)
         if left < 0:
             break

@@ -16,7 +16,7 @@ from epp.plugin import (
     Problem,
     ProfileResult,
 )
-from epp_plugins.disaggregation import picked, worker_headers
+from epp_plugins.disaggregation import picked, role_headers
 
 
 class StageOrder(enum.Enum):
@@ -124,7 +124,7 @@ class DisaggProfileHandler:
             endpoints=results[self._names.decode].picked,
             results=results,
             prefill=prefill[0] if prefill else None,
-            headers=worker_headers(prefill, encode),
+            headers=role_headers(prefill, encode),
         )
 
     def _after_prefill(
