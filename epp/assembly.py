@@ -264,4 +264,4 @@ class _Assembler:
     def _scorer(self, entry: ProfilePluginSpec) -> WeightedScorer:
         name = entry.plugin_ref
         guarded = GuardedScorer(self._guard(name), self._workshop.plugins[name])
-        return WeightedScorer(name, guarded, 1.0 if entry.weight is None else entry.weight)
+        return WeightedScorer(name, guarded, 1.0 if entry.weight is None else float(entry.weight))

@@ -51,7 +51,7 @@ class Guard:
         try:
             return call(*args, **kwargs)
         except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
-            self._contain(point, failure)
+            self.contain(point, failure)
             return FAILED
 
     async def attempt_until(self, point: str, deadline_s: float, pending: Awaitable[None]) -> None:
@@ -60,14 +60,14 @@ class Guard:
             async with asyncio.timeout(deadline_s):
                 await not_cancelled_by_itself(pending)
         except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
-            self._contain(point, failure)
+            self.contain(point, failure)
 
     def report(self, point: str, failure: Exception) -> None:
         """Log and count a failure at an extension point."""
         self._metrics.plugin_failed(self.plugin, point)
         self._log.error("plugin_failed", point=point, error=repr(failure), exc_info=failure)
 
-    def _contain(self, point: str, failure: Exception) -> None:
+    def contain(self, point: str, failure: Exception) -> None:
         """Note a failure; raise it again where it is a refusal that this point allows."""
         if isinstance(failure, Rejection) and point in MAY_REFUSE:
             raise failure

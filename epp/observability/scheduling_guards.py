@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from epp.observability.guard import FAILED, Guard, PluginFaultError
+from epp.observability.guard import Guard, PluginFaultError
 from epp.observability.header_rules import is_header
 from epp.plugin import (
     Decision,
@@ -27,11 +27,11 @@ class GuardedFilter:
 
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return what the plugin keeps."""
-        kept = self._guard.attempt("filter", self._kept, request, candidates)
-        return candidates if kept is FAILED else kept
-
-    def _kept(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        return _checked(self._filter(request, candidates), candidates)
+        try:
+            return _checked(self._filter(request, candidates), candidates)
+        except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
+            self._guard.contain("filter", failure)
+            return candidates
 
 
 class GuardedScorer:
@@ -40,19 +40,27 @@ class GuardedScorer:
     def __init__(self, guard: Guard, one: Scorer) -> None:
         self._guard = guard
         self._score = one.score
+        self._is_bounded = getattr(one, "is_bounded", False)
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
         """Return the plugin's ratings; what is not a number counts as 0."""
-        scores = self._guard.attempt("score", self._clamped, request, candidates)
-        return [0.0] * len(candidates) if scores is FAILED else scores
+        try:
+            scores = list(self._score(request, candidates))
+            if len(scores) == len(candidates):
+                return self._clamped(scores)
+            failure: Exception = PluginFaultError(f"returned {len(scores)} scores for {len(candidates)} candidates")
+        except Exception as raised:  # noqa: BLE001 - third-party code: contained, counted and named
+            failure = raised
+        self._guard.contain("score", failure)
+        return [0.0] * len(candidates)
 
-    def _clamped(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
-        scores = list(self._score(request, candidates))
-        if len(scores) != len(candidates):
-            raise PluginFaultError(f"returned {len(scores)} scores for {len(candidates)} candidates")
-        # Three looks at all of them at once cost a quarter of one at each (`bench/micro/scheduling.py`).
-        if sum(scores) >= 0 and min(scores, default=0) >= 0 and max(scores, default=0) <= 1:
+    def _clamped(self, scores: Sequence[float]) -> Sequence[float]:
+        """Look at all of them at once, for a quarter of what one at each costs (`bench/micro/scheduling.py`)."""
+        if 0 <= sum(scores) <= len(scores) and (self._is_bounded or (min(scores) >= 0 and max(scores) <= 1)):
             return scores
+        strange = [score for score in scores if score != score]  # noqa: PLR0124 - NaN is what differs from itself
+        if strange:
+            self._guard.report("score", PluginFaultError(f"returned {len(strange)} scores that are no numbers"))
         return [(min(score, 1.0) if score > 0.0 else 0.0) for score in scores]
 
 
@@ -67,16 +75,15 @@ class GuardedPicker:
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
         """Return the plugin's choice."""
-        picked = self._guard.attempt("pick", self._picked, request, candidates, totals)
-        return [candidates[max(range(len(candidates)), key=totals.__getitem__)]] if picked is FAILED else picked
-
-    def _picked(
-        self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
-    ) -> Sequence[Endpoint]:
-        picked = _checked(self._pick(request, candidates, totals), candidates)
-        if not picked:
-            raise PluginFaultError("picked nothing")
-        return picked
+        try:
+            picked = _checked(self._pick(request, candidates, totals), candidates)
+            if picked:
+                return picked
+            failure: Exception = PluginFaultError("picked nothing")
+        except Exception as raised:  # noqa: BLE001 - third-party code: contained, counted and named
+            failure = raised
+        self._guard.contain("pick", failure)
+        return [candidates[max(range(len(candidates)), key=totals.__getitem__)]]
 
 
 class GuardedProfileHandler:
@@ -92,38 +99,42 @@ class GuardedProfileHandler:
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
         """Return the profiles that the plugin wants to run next; the first one if it never wants any."""
-        selected = self._guard.attempt("select", self._selected, request, profiles, results)
-        if selected is not FAILED and (selected or results):
-            return selected
-        return () if results else profiles[:1]
+        try:
+            selected = [name for name in self._handler.select(request, profiles, results) if name in profiles]
+        except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
+            self._guard.contain("select", failure)
+            selected = []
+        return selected if selected or results else profiles[:1]
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         """Return the plugin's decision."""
-        decision = self._guard.attempt("decide", self._decided, request, results)
-        if decision is not FAILED:
-            return decision
+        try:
+            return _checked_decision(self._handler.decide(request, results), results)
+        except Exception as failure:  # noqa: BLE001 - third-party code: contained, counted and named
+            self._guard.contain("decide", failure)
         if not results:
             raise Rejection(DropReason.SATURATED, "no profile has found an endpoint")
         return Decision(endpoints=next(iter(results.values())).picked, results=results)
 
-    def _selected(
-        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
-    ) -> Sequence[str]:
-        return [name for name in self._handler.select(request, profiles, results) if name in profiles]
 
-    def _decided(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
-        decision = self._handler.decide(request, results)
-        candidates = _candidates_of(results)
-        prefill = [] if decision.prefill is None else [decision.prefill]
-        if not all(is_header(name, value) for name, value in decision.headers.items()):
-            raise PluginFaultError(f"wants the headers {decision.headers!r}, which cannot be set")
-        return Decision(
-            endpoints=_checked(decision.endpoints, candidates),
-            results=results,
-            prefill=next(iter(_checked(prefill, candidates)), None),
-            headers={name.lower(): value for name, value in decision.headers.items()},
-            port=decision.port,
-        )
+def _checked_decision(decision: Decision, results: Mapping[str, ProfileResult]) -> Decision:
+    """Return the decision as it may be done; raises `PluginFaultError` where it may not."""
+    endpoints, prefill, headers = decision.endpoints, decision.prefill, decision.headers
+    if prefill is not None:
+        _checked([prefill], _candidates_of(results))
+    if headers:
+        if not all(is_header(name, value) for name, value in headers.items()):
+            raise PluginFaultError(f"wants the headers {headers!r}, which cannot be set")
+        headers = {name.lower(): value for name, value in headers.items()}
+    if not any(endpoints is result.picked for result in results.values()):
+        endpoints = _checked(endpoints, _candidates_of(results))
+    return Decision(
+        endpoints=endpoints,
+        results=results,
+        prefill=prefill,
+        headers=headers,
+        port=decision.port,
+    )
 
 
 def _candidates_of(results: Mapping[str, ProfileResult]) -> Sequence[Endpoint]:

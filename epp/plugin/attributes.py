@@ -33,6 +33,12 @@ class PrefixMatches(Attribute):
     first_block: int | None = None
     """Names the beginning of the prompt, for pickers that want to agree on an endpoint for it; ``None`` for none."""
 
+    def __post_init__(self) -> None:
+        """Refuse a match that is longer than the prompt; raises `ValueError`."""
+        tokens = self.matched_tokens.values()
+        if tokens and not 0 <= min(tokens) <= max(tokens) <= self.total_tokens:
+            raise ValueError(f"matched {min(tokens)} to {max(tokens)} tokens of {self.total_tokens}")
+
     def ratio(self, endpoint: Endpoint) -> float:
         """Matched share of the prompt, 0..1; below 1 even for a prompt that is known, unless it ends with a block."""
         return self.matched_tokens.get(endpoint, 0) / self.total_tokens if self.total_tokens else 0.0

@@ -107,7 +107,7 @@ class Endpoint:
     ``scraped`` is the page as it was, ``in_flight`` what this picker knows by itself.
 
     It is avoided until ``avoided_until_s``, for its failures, and has its share of requests grow until ``warm_at_s``;
-    both are moments of the picker's clock.
+    both are moments of the picker's clock, and the second is never before the first.
 
     Compared and hashed by identity: an endpoint that left and came back under the same name is another one.
     """

@@ -5,8 +5,9 @@ one consistent picture and needs no lock.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from epp.plugin.endpoint import Endpoint
 from epp.plugin.request import InferenceRequest
@@ -28,6 +29,8 @@ class Scorer(Protocol):
 
     One that rates endpoints by their numbers says so in an attribute ``rates``: names of `Load`'s members, and
     ``in_flight``. ``epp check-config`` then knows whether a profile looks at load, and whether an engine tells it.
+    One whose numbers cannot be outside 0..1, whatever it is given, may say so in an attribute ``is_bounded``: they are
+    not looked at one by one then.
     """
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
@@ -45,8 +48,7 @@ class Picker(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreColumn:
+class ScoreColumn(Struct, frozen=True, kw_only=True):
     """One scorer's ratings of the candidates, in their order, each 0..1, before the weight."""
 
     scorer: str
@@ -54,8 +56,7 @@ class ScoreColumn:
     scores: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """Candidates that were not rated."""
 
     by: str
@@ -63,8 +64,7 @@ class Removal:
     endpoints: Sequence[Endpoint]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileResult:
+class ProfileResult(Struct, frozen=True, kw_only=True):
     """What one run of a profile found."""
 
     profile: str
@@ -87,8 +87,7 @@ class ProfileResult:
         return sorted(rows, key=lambda row: -float(row["total"]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """Where a request goes: the primary endpoint first, then fallbacks in order."""
 
     endpoints: Sequence[Endpoint]
@@ -136,7 +135,10 @@ class ProfileHandler(Protocol):
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
-        """Return the profiles to run next, given the results so far; none ends the cycle. May refuse the request."""
+        """Return the profiles to run next, given the results so far. May refuse the request.
+
+        Called until it names none that has not run yet, or all have.
+        """
         ...
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:

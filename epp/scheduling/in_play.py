@@ -26,7 +26,7 @@ class InPlay:
     def of(self, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return the candidates that may be chosen; at least one of them."""
         now_s = self.clock()
-        if not any([one.avoided_until_s > now_s or one.warm_at_s > now_s for one in candidates]):  # noqa: C419 - twice as fast
+        if max([one.warm_at_s for one in candidates]) <= now_s:
             return candidates
         candidates = without_avoided(candidates, now_s)
         warming = {endpoint for endpoint in candidates if endpoint.warm_at_s > now_s}

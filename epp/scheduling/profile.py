@@ -83,11 +83,17 @@ def _noting(
 
 
 def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:
-    if not columns:
-        return [0.0] * count
-    first, *others = columns
-    totals = [first.weight * score for score in first.scores]
-    for column in others:
-        weight = column.weight
-        totals = [total + weight * score for total, score in zip(totals, column.scores, strict=True)]
-    return totals
+    """Return the sum of weight x score of each candidate; of three columns, the default's number, in one pass."""
+    match columns:
+        case [one, two, three]:
+            u, v, w = one.weight, two.weight, three.weight
+            return [u * x + v * y + w * z for x, y, z in zip(one.scores, two.scores, three.scores, strict=True)]
+        case [first, *others]:
+            weight = first.weight
+            totals = [weight * score for score in first.scores]
+            for column in others:
+                weight = column.weight
+                totals = [total + weight * score for total, score in zip(totals, column.scores, strict=True)]
+            return totals
+        case _:
+            return [0.0] * count

@@ -25,13 +25,15 @@ class Scheduler:
         in it.
         """
         results: dict[str, ProfileResult] = {}
-        asked: set[str] = set()
-        while todo := [name for name in self._handler.select(request, self._names, results) if name not in asked]:
-            for name in todo:
-                asked.add(name)
+        left = dict(self._profiles)
+        while left:
+            todo = [left.pop(name) for name in self._handler.select(request, self._names, results) if name in left]
+            if not todo:
+                break
+            for profile in todo:
                 try:
-                    results[name] = self._profiles[name].run(request, candidates)
+                    results[profile.name] = profile.run(request, candidates)
                 except Rejection:
-                    if name not in self._optional:
+                    if profile.name not in self._optional:
                         raise
         return self._handler.decide(request, results)

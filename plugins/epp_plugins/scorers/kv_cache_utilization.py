@@ -14,11 +14,18 @@ class KvCacheUtilizationScorer:
     """
 
     rates: ClassVar[Sequence[str]] = ("kv_cache_ratio",)
+    is_bounded: ClassVar[bool] = True
 
     def __init__(self, params: LoadParams) -> None:
-        self._loads = params.loads
+        self._raw = params.raw
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        ratios = [load.kv_cache_ratio for load in self._loads(candidates)]
-        return with_unknown([None if ratio is None else 1.0 - ratio for ratio in ratios])
+        if self._raw:
+            ratios = [one.scraped.kv_cache_ratio for one in candidates]
+        else:
+            ratios = [one.load.kv_cache_ratio for one in candidates]
+        try:
+            return [1.0 - ratio for ratio in ratios]  # type: ignore[operator]
+        except TypeError:  # one is None; looking for it first would take as long again
+            return with_unknown([None if ratio is None else 1.0 - ratio for ratio in ratios])

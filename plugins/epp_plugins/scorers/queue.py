@@ -14,10 +14,13 @@ class QueueScorer:
     """
 
     rates: ClassVar[Sequence[str]] = ("waiting",)
+    is_bounded: ClassVar[bool] = True
 
     def __init__(self, params: LoadParams) -> None:
-        self._loads = params.loads
+        self._raw = params.raw
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        return rate_lowest_best([load.waiting for load in self._loads(candidates)])
+        if self._raw:
+            return rate_lowest_best([one.scraped.waiting for one in candidates])
+        return rate_lowest_best([one.load.waiting for one in candidates])

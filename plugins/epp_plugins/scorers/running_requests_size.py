@@ -14,10 +14,13 @@ class RunningRequestsSizeScorer:
     """
 
     rates: ClassVar[Sequence[str]] = ("running",)
+    is_bounded: ClassVar[bool] = True
 
     def __init__(self, params: LoadParams) -> None:
-        self._loads = params.loads
+        self._raw = params.raw
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        return rate_lowest_best([load.running for load in self._loads(candidates)])
+        if self._raw:
+            return rate_lowest_best([one.scraped.running for one in candidates])
+        return rate_lowest_best([one.load.running for one in candidates])

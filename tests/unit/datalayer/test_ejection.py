@@ -26,6 +26,7 @@ class Pool:
 
     @property
     def avoided_for_s(self) -> float:
+        assert self.endpoint.warm_at_s >= self.endpoint.avoided_until_s
         return max(0.0, self.endpoint.avoided_until_s - self.now_s)
 
 

@@ -39,6 +39,7 @@ class Anything:
     """A plugin for every extension point that does what it is told."""
 
     paths = ("completions",)
+    is_bounded = False
 
     def __init__(self, does: Callable[[], object]) -> None:
         self._does = does
@@ -75,16 +76,25 @@ def scores(does: Callable[[], object]) -> tuple[Sequence[float], float | None]:
 
 
 @pytest.mark.parametrize(
-    ("returned", "clamped"),
+    ("returned", "clamped", "counted"),
     [
-        pytest.param([0.25, 1], [0.25, 1.0], id="as it is"),
-        pytest.param([-3.0, 7.0], [0.0, 1.0], id="out of range"),
-        pytest.param([math.nan, math.inf], [0.0, 1.0], id="not a number"),
-        pytest.param([-math.inf, True], [0.0, 1.0], id="odd"),
+        pytest.param([0.25, 1], [0.25, 1.0], None, id="as it is"),
+        pytest.param([-3.0, 7.0], [0.0, 1.0], None, id="out of range"),
+        pytest.param([-0.5, 1.5], [0.0, 1.0], None, id="out of range with a good sum"),
+        pytest.param([math.nan, math.inf], [0.0, 1.0], 1.0, id="not a number"),
+        pytest.param([-math.inf, True], [0.0, 1.0], None, id="odd"),
     ],
 )
-def test_scores_are_clamped(returned: list[float], clamped: list[float]) -> None:
-    assert scores(lambda: returned) == (clamped, None)
+def test_scores_are_clamped(returned: list[float], clamped: list[float], counted: float | None) -> None:
+    assert scores(lambda: returned) == (clamped, counted)
+
+
+@pytest.mark.parametrize("returned", [[math.nan, 0.5], [2.0, 1.0], [-1.0, 0.5]])
+def test_scorer_that_says_it_is_bounded_is_not_believed_against_its_sum(returned: list[float]) -> None:
+    one, _ = guard()
+    liar = Anything(lambda: returned)
+    liar.is_bounded = True
+    assert all(0 <= score <= 1 for score in GuardedScorer(one, liar).score(REQUEST, [A, B]))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("does", [raises, lambda: [0.5], lambda: None, lambda: ["x", "y"]])
@@ -119,7 +129,7 @@ def test_profile_handler_that_fails_runs_the_first_profile_and_takes_its_pick() 
         "p": ProfileResult(profile="p", candidates=[A], columns=[], totals=[0.0], picked=[A])
     }
     assert handler.select(REQUEST, ["p", "q"], {}) == ["p"]
-    assert handler.select(REQUEST, ["p", "q"], results) == ()
+    assert not handler.select(REQUEST, ["p", "q"], results)
     assert handler.decide(REQUEST, results) == Decision(endpoints=[A], results=results)
     assert failures(metrics, "select") == 2.0
 

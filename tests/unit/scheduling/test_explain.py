@@ -1,9 +1,9 @@
 """Why an endpoint was picked, and how little would have changed it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from epp.plugin import Endpoint, ProfileResult, Removal, ScoreColumn
 from epp.plugin.testing import make_endpoint

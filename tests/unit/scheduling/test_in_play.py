@@ -77,8 +77,7 @@ class KeepsNew:
 
 
 def test_endpoint_that_is_all_that_filters_leave_is_in_play() -> None:
-    pool = [endpoint("a"), endpoint("b"), endpoint("new", warm_at_s=WARM_UP_S)]
-    pool[2].avoided_until_s = 100.0
+    pool = [endpoint("a"), endpoint("b"), avoided("new", 100.0)]
     for seed in range(20):
         rule = InPlay(lambda: 0.0, random.Random(seed))
         profile = Profile("p", [named(KeepsNew())], [], RandomPicker(PickerParams(), make_context()), rule)
@@ -86,7 +85,7 @@ def test_endpoint_that_is_all_that_filters_leave_is_in_play() -> None:
 
 
 def avoided(name: str, until_s: float) -> Endpoint:
-    one = endpoint(name)
+    one = endpoint(name, warm_at_s=until_s)
     one.avoided_until_s = until_s
     return one
 

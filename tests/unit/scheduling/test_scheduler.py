@@ -22,7 +22,7 @@ class AsksForever:
     def select(
         self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
     ) -> Sequence[str]:
-        return profiles
+        return [*profiles, *profiles]
 
     def decide(self, request: InferenceRequest, results: Mapping[str, ProfileResult]) -> Decision:
         return Decision(endpoints=list(results.values())[-1].picked, results=results)
