@@ -183,6 +183,9 @@ class Service:
         if self._settings.config_file is None:
             return ()
         path = Path(self._settings.config_file)
+        if not path.is_file():
+            self._log.warning("config_not_followed", file=str(path), reason="it is no regular file")
+            return ()
         reloader = Reloader(path, self._live.text, apply=self._reload, metrics=self._metrics, log=self._log)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
         return (reloader.run(),)

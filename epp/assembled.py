@@ -1,15 +1,17 @@
 """What a configuration becomes: `epp.assembly` makes it."""
 
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 from epp.config import EndpointPickerConfig
-from epp.observability import Metrics
+from epp.observability import Metrics, make_logger
 from epp.observability.lifecycle_guards import (
     GuardedAdmitter,
     GuardedDiscovery,
@@ -20,6 +22,7 @@ from epp.observability.lifecycle_guards import (
 )
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import PluginMetrics, Problem
+from epp.plugin.metrics import copies
 from epp.scheduling import Profile, Scheduler
 from epp.workshop import Built
 
@@ -71,3 +74,10 @@ class Surroundings:
     def plugin_metrics(self, name: str) -> PluginMetrics:
         """Return what a plugin of this name exports by."""
         return PluginMetrics(self.metrics.registry, name, self.families)
+
+    def rehearsal(self) -> "Surroundings":
+        """Return surroundings in which nothing that plugins do is seen, and in which the same metrics are taken."""
+        registry = CollectorRegistry()
+        log = make_logger(0, stream=sys.stderr)
+        rng = random.Random(0)  # noqa: S311 - no picks
+        return Surroundings(metrics=Metrics(registry), log=log, random=rng, families=copies(self.families, registry))

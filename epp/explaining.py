@@ -1,11 +1,13 @@
 """``epp explain``: which endpoint a request would get from a configuration, and why, before it meets traffic."""
 
+import ipaddress
 import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -28,15 +30,24 @@ from epp.plugin import (
 )
 from epp.scheduling.explain import explanation
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
 
 class _LoadNumbers(msgspec.Struct, forbid_unknown_fields=True):
-    waiting: int | None = None
-    running: int | None = None
-    kv_cache_ratio: float | None = None
-    block_size_tokens: int | None = None
-    block_count: int | None = None
+    waiting: _Count | None = None
+    running: _Count | None = None
+    kv_cache_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    block_size_tokens: _Count | None = None
+    block_count: _Count | None = None
     adapters: Adapters | None = None
-    custom: dict[str, float] = {}
+    custom: dict[str, float | None] = {}
+    """``null`` for what is no number in JSON."""
+
+    def load(self) -> Load:
+        """Return them as plugins see them."""
+        numbers = {name: getattr(self, name) for name in self.__struct_fields__}
+        numbers["custom"] = {name: number for name, number in self.custom.items() if number is not None}
+        return Load(**numbers)
 
 
 class _SnapshotEndpoint(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,7 +55,7 @@ class _SnapshotEndpoint(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     address: str
-    port: int
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     namespace: str = "default"
     labels: dict[str, str] = {}
     ready: bool = True
@@ -52,12 +63,12 @@ class _SnapshotEndpoint(msgspec.Struct, forbid_unknown_fields=True):
     in_flight: InFlight = msgspec.field(default_factory=InFlight)
 
     def endpoint(self) -> Endpoint:
-        """Return it as plugins see it."""
+        """Return it as plugins see it; raises `ValueError` for an address that is none."""
+        ipaddress.ip_address(self.address)
         spec = EndpointSpec(
             name=self.name, namespace=self.namespace, address=self.address, port=self.port, labels=self.labels
         )
-        numbers = {name: getattr(self.load, name) for name in self.load.__struct_fields__}
-        endpoint = Endpoint(spec, load=Load(**numbers), ready=self.ready)
+        endpoint = Endpoint(spec, load=self.load.load(), ready=self.ready)
         endpoint.in_flight = self.in_flight
         return endpoint
 
@@ -144,7 +155,7 @@ async def _scrape(assembly: Assembly, question: Question) -> list[Endpoint]:
 def _read_snapshot(text: bytes) -> list[Endpoint]:
     try:
         return [one.endpoint() for one in msgspec.json.decode(text, type=list[_SnapshotEndpoint])]
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # msgspec's own are some
         raise ConfigurationError([f"--snapshot: {error}"]) from error
 
 
@@ -168,7 +179,7 @@ def _profile_lines(profile: Mapping[str, object]) -> list[str]:
     if profile["margin"] is not None:
         lines.append(f"  ahead by {profile['margin']}")
     if isinstance(flip, dict):
-        change = f"{flip['scorer']} at {flip['becomes']} in place of {flip['weight']}"
+        change = f"{flip['scorer']} at {flip['becomes']:g} in place of {flip['weight']:g}"
         lines.append(f"  {flip['winner']} would win with {change}")
     return lines
 

@@ -1,18 +1,15 @@
 """What the configuration has made; a new one replaces it whole."""
 
-import random
-import sys
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from epp.assembled import Assembly, Surroundings
-from epp.observability import Metrics, make_logger
-from epp.plugin import Endpoint
+from epp.plugin import ConfigurationError, Endpoint
 from epp.reloading import Changes, Workers
 from epp.settings import Settings
 from epp.starting import assemble, config_text, static_endpoints
+from epp.workshop import reconnect
 
 
 class LiveConfig:
@@ -40,15 +37,17 @@ class LiveConfig:
         Synchronous on purpose: a request is decided by one configuration or by the other.
         """
         # Tried on nothing that is alive: what plugins do when they are built must not reach those in use.
-        tried = assemble(self._settings, _nowhere(), text)
+        tried = assemble(self._settings, self._surroundings.rehearsal(), text)
         static_endpoints(self._settings, tried.discovery)
         for name, built in self.assembly.built.items():
             if name in tried.built and tried.built[name].spec.type != built.spec.type:
                 self._surroundings.plugin_metrics(name).forget()
-        before, self.assembly = (
-            self.assembly,
-            assemble(self._settings, self._surroundings, text, alive=self.assembly.built),
-        )
+        before = self.assembly
+        try:
+            self.assembly = assemble(self._settings, self._surroundings, text, alive=before.built)
+        except ConfigurationError:
+            reconnect(before.built)
+            raise
         changes = _changes(before, self.assembly, fixed=self._fixed)
         for name in changes.removed:
             self._surroundings.plugin_metrics(name).forget()
@@ -71,12 +70,6 @@ class LiveConfig:
         for note in self.assembly.notes:
             self._log.warning("config_note", path=note.path, message=note.message)
         self.workers.use(self.assembly.workers)
-
-
-def _nowhere() -> Surroundings:
-    """Return surroundings in which nothing that plugins do is seen."""
-    log = make_logger(0, stream=sys.stderr)
-    return Surroundings(metrics=Metrics(CollectorRegistry()), log=log, random=random.Random(0))  # noqa: S311 - no picks
 
 
 def _changes(before: Assembly, after: Assembly, *, fixed: Sequence[object]) -> Changes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ class Reloader:
     def _look(self, *, is_asked: bool) -> None:
         """Read the file: a few kilobytes, in a pod from memory."""
         try:
-            text = self._path.read_text()
+            text = _read(self._path)
         except (OSError, UnicodeDecodeError) as error:
             self._refuse(f"\0{error}", [f"cannot be read: {error}"], is_asked=is_asked)
         else:
@@ -114,6 +115,13 @@ class Reloader:
         self._metrics.config_reloaded(result="refused")
         self._metrics.config_loaded(is_current=False)
         self._log.error("config_refused", problems=problems, kept="the last good configuration")
+
+
+def _read(path: Path) -> str:
+    """Return a file's text; raises `OSError` for what is no file as well: reading from a pipe would wait."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")
+    return path.read_text()
 
 
 @dataclass(slots=True)

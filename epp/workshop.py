@@ -52,6 +52,14 @@ class Built:
         return (self.spec.type, self.spec.parameters or {}) == (spec.type, spec.parameters or {})
 
 
+def reconnect(built: Mapping[str, Built]) -> None:
+    """Let plugins find each other again that another configuration has shown others to."""
+    plugins = {name: one.plugin for name, one in built.items()}
+    for plugin in plugins.values():
+        if hasattr(plugin, "connect"):
+            plugin.connect(plugins)
+
+
 class Workshop:
     """The plugins built so far, by name; problems found on the way go to the list that it was given."""
 

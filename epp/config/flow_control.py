@@ -10,7 +10,7 @@ from epp.plugin import FlowControlPolicy, Problem, parse_duration
 FLOW_CONTROL = "flowControl"
 GATES = {FLOW_CONTROL: False, "haPopulateNonLeaderDatastore": True}
 """Feature gates of the Go pickers with their defaults."""
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(|k|[MGTPE]|[KMGTPE]i|m|e\d+)")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(|k|[MGTPE]|[KMGTPE]i|m|e\d+)", re.ASCII)
 _GATE = re.compile(r"([^=]*)(?:=(true|false))?")
 
 

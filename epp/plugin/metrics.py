@@ -1,8 +1,8 @@
 """A plugin's own metrics."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
@@ -53,25 +53,47 @@ class PluginMetrics:
         if family is None:
             family = self._families[name] = _GaugeForEach(name, doc, label)
             self.registry.register(family)
-        cast("_GaugeForEach", family).reads[self._plugin] = read
+        if not isinstance(family, _GaugeForEach) or family.label != label:
+            raise _taken(name, family)
+        family.reads[self._plugin] = read
 
-    def _bound(self, kind: Callable[..., M], name: str, doc: str) -> M:
-        if name not in self._families:
-            self._families[name] = kind(name, doc, ["plugin"], registry=self.registry)
-        return cast("M", cast("MetricWrapperBase", self._families[name]).labels(self._plugin))
+    def _bound(self, kind: type[M], name: str, doc: str) -> M:
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = kind(name, doc, ["plugin"], registry=self.registry)
+        if not isinstance(family, kind):
+            raise _taken(name, family)
+        return family.labels(self._plugin)
+
+
+def copies(families: Mapping[str, Collector], registry: CollectorRegistry) -> dict[str, Collector]:
+    """Return metrics of the same names and kinds, without a value, registered elsewhere."""
+    copied: dict[str, Collector] = {}
+    for name, family in families.items():
+        if isinstance(family, _GaugeForEach):
+            copied[name] = _GaugeForEach(name, "", family.label)
+            registry.register(copied[name])
+        elif isinstance(family, MetricWrapperBase):
+            copied[name] = type(family)(name, "", ["plugin"], registry=registry)
+    return copied
+
+
+def _taken(name: str, family: Collector) -> ValueError:
+    kind = f"one for each {family.label}" if isinstance(family, _GaugeForEach) else type(family).__name__
+    return ValueError(f"the metric `{name}` is there already, as {kind}; it stays until a restart")
 
 
 class _GaugeForEach(Collector):
     """One family of gauges, of all plugins that export it."""
 
     def __init__(self, name: str, doc: str, label: str) -> None:
-        self._name, self._doc, self._label = name, doc, label
+        self._name, self._doc, self.label = name, doc, label
         self.reads: dict[str, ReadEach] = {}
         """By plugin."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the family."""
-        family = GaugeMetricFamily(self._name, self._doc, labels=["plugin", self._label])
+        family = GaugeMetricFamily(self._name, self._doc, labels=["plugin", self.label])
         for plugin, read in self.reads.items():
             for value, number in read():
                 family.add_metric([plugin, value], number)

@@ -2,53 +2,23 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
-import aiohttp
 import pytest
 
 from epp.demo import parts
 from epp.demo.envoy import BodyMode, Listener
 from epp.demo.parts import HOST, PickerPorts
 from epp.demo.process import free_ports
+from tests.fakes.clients import CLIENTS, Load, long_answer
 from tests.fakes.upstream import Upstream, running_upstreams
 
-CLIENTS = 20
 FLAGS = ("--drain-delay", "3s", "--drain-timeout", "1s", "--v=1")
 """The delay is longer than Envoy's health check takes to notice; the timeout is shorter than the long answers."""
 SETTLED_S = 3.0
 """Until Envoy's health check has seen that a new picker is there."""
 LONG_ANSWER_EVENTS = 60
 EVENT_EVERY_S = 0.15
-
-
-@dataclass
-class Load:
-    """Clients that send one request after the other, some with answers that outlast a drain."""
-
-    url: str
-    statuses: Counter[int | str] = field(default_factory=Counter)
-    is_over: bool = False
-
-    async def run(self) -> None:
-        """Send requests until it is over."""
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-            for number in range(CLIENTS):
-                group.create_task(self._client(http, number))
-
-    async def _client(self, http: aiohttp.ClientSession, number: int) -> None:
-        path = "/v1/sse/completions" if number % 5 == 0 else "/v1/completions"
-        while not self.is_over:
-            try:
-                async with http.post(self.url + path, data=b'{"model": "m", "prompt": "%d"}' % number) as response:
-                    content = await response.read()
-                is_whole = content.endswith(b"[DONE]\n\n") or number % 5
-                self.statuses[response.status if is_whole else "torn"] += 1
-            except aiohttp.ClientError as error:
-                self.statuses[repr(error)] += 1
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +62,7 @@ async def test_no_request_is_lost_when_pickers_are_restarted(response_mode: Body
     ):
         for upstream in upstreams:
             upstream.event_every_s = EVENT_EVERY_S
-            upstream.events = [b"data: %d\n\n" % number for number in range(LONG_ANSWER_EVENTS)] + [b"data: [DONE]\n\n"]
+            upstream.events = long_answer(LONG_ANSWER_EVENTS)
         load = Load(f"http://{HOST}:{envoy_port}")
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run())

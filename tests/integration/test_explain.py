@@ -19,6 +19,9 @@ SNAPSHOT = [
 ]
 
 
+SPOILT: dict[str, dict[str, object]] = {"ELSEWHERE": {"address": "10.0.0"}, "NOWHERE": {"port": 80_000}}
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
     request, snapshot = tmp_path / "request.json", tmp_path / "snapshot.json"
@@ -70,6 +73,10 @@ def test_filters_are_told_with_whom_they_removed(files: tuple[str, str], tmp_pat
         pytest.param(["--endpoint", "8000"], 2, "epp: --endpoint 8000: must be HOST:PORT", id="no address"),
         pytest.param(["--snapshot", "REQUEST"], 2, "epp: --snapshot: Expected `array`, got `object`", id="no snapshot"),
         pytest.param(
+            ["--snapshot", "ELSEWHERE"], 2, "epp: --snapshot: '10.0.0' does not appear", id="address that is none"
+        ),
+        pytest.param(["--snapshot", "NOWHERE"], 2, "Expected `int` <= 65535 - at `$[0].port`", id="port that is none"),
+        pytest.param(
             ["--snapshot", "SNAPSHOT", "--path", "/v1/completions"],
             1,
             "epp: the request is refused with 400: `prompt` is required",
@@ -82,6 +89,10 @@ def test_what_cannot_be_explained_is_told(
 ) -> None:
     request, snapshot = files
     named = {"REQUEST": request, "SNAPSHOT": snapshot}
+    for name, change in SPOILT.items():
+        file = Path(snapshot).with_name(name)
+        file.write_text(json.dumps([{**SNAPSHOT[0], **change}]))
+        named[name] = str(file)
     result = epp(request, *(named.get(one, one) for one in arguments))
     assert result.exit_code == code
     assert message in result.stderr

@@ -1,6 +1,7 @@
 """A configuration file is followed: applied when it is whole and valid, refused otherwise."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -122,12 +123,16 @@ def test_file_that_is_gone_or_unreadable_is_refused_and_followed_on(tmp_path: Pa
         await polls(3)
         path.write_bytes(b"\xff")
         await polls(3)
+        path.unlink()
+        os.mkfifo(path)
+        await polls(3)
+        path.unlink()
         path.write_text("second")
         await polls(3)
 
     texts, metrics = follow(path, steps)
     assert texts == ["second"]
-    assert value_of(metrics, "epp_config_reloads_total", result="refused") == 2
+    assert value_of(metrics, "epp_config_reloads_total", result="refused") == 3
 
 
 def test_symbolic_link_that_leads_elsewhere_is_a_change(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_both_api_versions_are_accepted(version: str) -> None:
             id="negative quantity",
         ),
         pytest.param(
+            HEAD + "flowControl: {maxBytes: \u0665}\n",
+            "flowControl.maxBytes: must be 0 or more, such as 5000, 1Gi or 100M, not `\u0665`",
+            id="quantity in other digits",
+        ),
+        pytest.param(
+            HEAD + "plugins: [{type: queue-scorer, name: total}]\n",
+            "plugins[0].name: `total` names a column of the decision table; take another name",
+            id="name of a column",
+        ),
+        pytest.param(
             HEAD + "flowControl: {priorityBands: [{maxRequests: 5}]}\n",
             "flowControl.priorityBands[0].priority: is required",
             id="band without priority",
