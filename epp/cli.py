@@ -2,8 +2,6 @@
 
 import asyncio
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,38 +14,17 @@ from epp.demo import StackOptions, run_demo
 from epp.demo.envoy import BodyMode
 from epp.demo.process import PartError
 from epp.demo.stack import MODEL, MODEL_SERVER_PORTS
+from epp.flags import Duration, go_options, ignored, options_of
 from epp.observability import make_logger
 from epp.observability.logs import adopt_library_logs
-from epp.plugin import ConfigurationError, Rejection, parse_duration
-from epp.settings import Settings, field_docs
+from epp.plugin import ConfigurationError, Rejection
+from epp.settings import Settings
 from epp.simulator import EngineSettings, run_servers
 
 EXIT_BAD_START = 2
 """A wrong flag or configuration, as click itself exits on wrong usage."""
 
 T = TypeVar("T")
-_Command = Callable[..., None]
-
-
-class _Duration(click.ParamType[float]):
-    """A Go duration, in seconds."""
-
-    name = "duration"
-
-    def __init__(self, *, least_s: float = 0.0) -> None:
-        self._least_s = least_s
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds."""
-        if not isinstance(value, str):
-            return value
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if seconds < self._least_s:
-            self.fail(f"`{value}` is too short; the least is {self._least_s:g}s", param, ctx)
-        return seconds
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,63 +33,21 @@ def main() -> None:
     """Endpoint Picker: names the model server for every LLM request that Envoy asks about."""
 
 
-def options_of(struct: type[msgspec.Struct]) -> Callable[[_Command], _Command]:
-    """Return a decorator that gives a command one option for each field of a struct."""
-
-    def decorate(command: _Command) -> _Command:
-        docs = field_docs(struct)
-        for field in reversed(msgspec.structs.fields(struct)):
-            command = _option(field, docs.get(field.name, ""))(command)
-        return command
-
-    return decorate
-
-
-def _option(field: msgspec.structs.FieldInfo, doc: str) -> Callable[[_Command], _Command]:
-    attributes: dict[str, Any] = {"help": doc, "default": field.default, "show_default": True}
-    kind, limits = _unwrap(field.type)
-    if kind is bool:
-        # As Go spells them: `--flag`, `--flag=true`, `--flag=false`.
-        attributes |= {"type": click.BOOL, "is_flag": False, "flag_value": True}
-    elif kind is float and limits.extra:
-        attributes |= {"type": _Duration(least_s=limits.ge or 0), "default": f"{field.default:g}s"}
-    elif kind is float:
-        attributes |= {"type": click.FloatRange(limits.ge, limits.le)}
-    elif kind is int:
-        attributes |= {"type": click.IntRange(*_whole(limits))}
-    elif typing.get_origin(kind) is tuple:
-        attributes |= {"multiple": True, "show_default": False}
-    elif isinstance(kind, types.UnionType):
-        attributes |= {"show_default": False}
-    names = [f"--{field.name.replace('_', '-')}"] + (["-v"] if field.name == "v" else [])
-    return click.option(*names, field.name, **attributes)
-
-
-def _unwrap(kind: Any) -> tuple[Any, msgspec.Meta]:  # noqa: ANN401 - a type form
-    """Return a field's plain type and its constraints."""
-    if typing.get_origin(kind) is typing.Annotated:
-        plain, *metas = typing.get_args(kind)
-        return plain, metas[0]
-    return kind, msgspec.Meta()
-
-
-def _whole(limits: msgspec.Meta) -> tuple[int | None, int | None]:
-    """Return the bounds of an integer field."""
-    least, most = (None if bound is None else int(bound) for bound in (limits.ge, limits.le))
-    return least, most
-
-
 @main.command()
 @options_of(Settings)
+@go_options
 def serve(**flags: Any) -> None:  # noqa: ANN401 - one for each field of Settings
     """Run the picker."""
     from epp.app import serve as run  # noqa: PLC0415 - grpc takes its time to import, and other commands do without
 
+    without_effect = ignored(flags)
     settings = Settings(**flags)
     if settings.config_file is not None and settings.config_text is not None:
         raise click.UsageError("--config-file and --config-text exclude each other")
     log = make_logger(settings.v)
     adopt_library_logs(log)
+    for flag, reason in without_effect.items():
+        log.warning("flag_ignored", flag=flag, reason=reason)
     _exit_on_failed_start(lambda: asyncio.run(run(settings, log)))
 
 
@@ -262,7 +197,7 @@ def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> No
     help="How Envoy shows request bodies to the picker.",
 )
 @click.option("--traffic", is_flag=True, help="Send conversations that share prompt beginnings.")
-@click.option("--duration", type=_Duration(), help="Stop after this time, such as 20s; at Ctrl-C when left out.")
+@click.option("--duration", type=Duration(), help="Stop after this time, such as 20s; at Ctrl-C when left out.")
 @click.option(
     "--config-file",
     type=click.Path(exists=True, dir_okay=False),

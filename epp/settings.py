@@ -8,7 +8,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,6 +32,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """EndpointPickerConfig, as YAML text."""
     endpoint: tuple[str, ...] = ()
     """A model server as HOST:PORT; repeatable. Instead of Kubernetes or a discovery plugin."""
+    pool_name: str | None = None
+    """InferencePool whose pods are the endpoints."""
+    pool_namespace: str = ""
+    """Its namespace; that of the environment variable NAMESPACE when left out, or `default`."""
+    pool_group: Literal["inference.networking.k8s.io", "inference.networking.x-k8s.io"] = "inference.networking.k8s.io"
+    """API group of the InferencePool: v1 of the first, v1alpha2 of the second."""
+    endpoint_selector: str | None = None
+    """Labels of the pods that are the endpoints, such as app=vllm,tier=gpu; instead of an InferencePool."""
+    endpoint_target_ports: str = ""
+    """Ports of these pods, 1 to 8 of them, such as 8000,8001; each is an endpoint."""
+    disable_endpoint_subset_filter: bool = False
+    """Pick from the whole pool, whatever subset the gateway names."""
+    ha_enable_leader_election: bool = False
+    """Of several pickers only one is ready, the holder of a Lease; the others are kept warm."""
     bind_address: str = "0.0.0.0"  # noqa: S104 - a service in a pod is reached from outside of it
     """Address that all three ports listen on."""
     grpc_port: Port = 9002
