@@ -15,7 +15,7 @@ Command = Callable[..., None]
 
 _KUBERNETES_LOGS = "log lines are JSON, and --v is their verbosity"
 _METRICS_ACCESS = "the metrics port is not authenticated; keep it inside of the cluster"
-IGNORED: Mapping[str, str] = {
+IGNORED = {
     "allow-experimental-plugins": "there are none",
     "emit-endpoint-scores": "/debug/decisions shows them",
     "enable-cert-reload": "certificates are read at start",
@@ -39,7 +39,7 @@ IGNORED: Mapping[str, str] = {
 }
 """Flags of the Go pickers that are taken and have no effect, and why."""
 _METRIC = "name metrics in the parameters of `core-metrics-extractor`, as the Go pickers want it too"
-REFUSED: Mapping[str, str] = dict.fromkeys(
+REFUSED = dict.fromkeys(
     (
         "total-queued-requests-metric",
         "total-running-requests-metric",
@@ -123,8 +123,8 @@ def _whole(limits: msgspec.Meta) -> tuple[int | None, int | None]:
 
 def go_options(command: Command) -> Command:
     """Give a command the flags of the Go pickers that are not its own, hidden from its help."""
-    for flag in (*IGNORED, *REFUSED):
-        command = click.option(f"--{flag}", hidden=True, is_flag=False, flag_value="", default=None)(command)
+    for flag, reason in (IGNORED | REFUSED).items():
+        command = click.option(f"--{flag}", help=reason, hidden=True, is_flag=False, flag_value="")(command)
     return command
 
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from epp.cli import main
+from epp.flags import ignored
 
 GOOD = """
 apiVersion: llm-d.ai/v1alpha1
@@ -139,6 +140,18 @@ def test_every_option_of_every_command_is_explained(command: str) -> None:
     assert result.exit_code == 0
     options = [one for one in main.commands[command].params if isinstance(one, click.Option)]
     assert [one.name for one in options if not one.help] == []
+
+
+def test_flags_of_the_go_pickers_do_nothing_and_say_so() -> None:
+    flags = {"zap_encoder": "json", "tracing": "false", "enable_pprof": None, "v": 1}
+    assert sorted(ignored(flags)) == ["--tracing", "--zap-encoder"]
+    assert flags == {"v": 1}
+
+
+def test_flags_that_the_go_pickers_refuse_are_refused() -> None:
+    result = epp("serve", "--lora-info-metric", "vllm:lora")
+    assert result.exit_code == 2
+    assert "--lora-info-metric: name metrics in the parameters of `core-metrics-extractor`" in result.stderr
 
 
 def test_installed_plugins_are_listed_and_shown() -> None:
