@@ -18,20 +18,24 @@ from epp.admin import Admin, Debug
 from epp.assembled import Surroundings
 from epp.datalayer import Datastore, Scraper
 from epp.datalayer.load_book import HALF_LIFE_S
+from epp.datalayer.static import parse_endpoints
 from epp.director import Director, Reporting
 from epp.director.decisions import DecisionLog
 from epp.director.parsing import ParserTable
+from epp.director.policies import Policies, policies_of
 from epp.director.shadow import Shadow
 from epp.extproc.grpc_server import ExtProcService, make_server, start_listening
 from epp.extproc.health import Health
 from epp.extproc.tls import server_credentials
+from epp.kube.cluster import Cluster, Listeners
 from epp.live import LiveConfig
 from epp.observability.logs import REQUEST_VERBOSITY
 from epp.plugin import Endpoint, EndpointSpec
+from epp.readiness import Need, Readiness
 from epp.reloading import Changes, Reloader
 from epp.serving import Stop, listening_http, raise_file_limit, stop_signal
 from epp.settings import Settings
-from epp.starting import address, check, limits, make_metrics, max_message_bytes
+from epp.starting import address, check, limits, make_metrics, max_message_bytes, wanted_of_cluster
 
 HEALTH_MESSAGE_BYTES = 4096
 ENDING_S = 1.0
@@ -64,12 +68,16 @@ class Service:
         self._log = log
         self._stop = stop
         self._random = random.Random()  # noqa: S311 - picks and jitter, not secrets
-        self._is_ready = False
         check(settings)
         self._metrics = make_metrics()
         surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random)
         self._live = LiveConfig(settings, surroundings, log)
         self._decisions = DecisionLog()
+        self._policies = Policies(self._random)
+        self._cluster = self._make_cluster()
+        self._readiness = Readiness(
+            {Need.SERVING, Need.POOL} | ({Need.LEADERSHIP} if settings.ha_enable_leader_election else set())
+        )
         self._pool_known = asyncio.Event()
         source = self._live.assembly.source
         interval_s = settings.refresh_metrics_interval if source.interval_s is None else source.interval_s
@@ -105,15 +113,18 @@ class Service:
         """
         host, settings = self._settings.bind_address, self._settings
         debug = Debug(self._decisions, self._datastore.endpoints)
-        admin = Admin(self._metrics.registry, lambda: self._is_ready, debug).application()
+        admin = Admin(self._metrics.registry, lambda: self._readiness.unmet, debug).application()
         health = make_server(self._health.add_to, max_message_bytes=HEALTH_MESSAGE_BYTES)
-        await self._set_ready(ready=False)
+        await self._health.set_ready(ready=False)
         async with (
             listening_http(admin, host=host, port=settings.metrics_port),
             _listening(health, address(host, settings.grpc_health_port)),
-            _background(self._find_pool()),
+            _background(self._readiness.tell(self._health.set_ready)),
+            self._finding_pool(),
         ):
-            await self._pool_known.wait()
+            if not await self._stop.is_later_than(self._pool_known):
+                yield
+                return
             async with _background(self._scraper.run(), self._live.workers.run(), *self._following()):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
@@ -132,7 +143,7 @@ class Service:
             grace_s=settings.drain_timeout,
             after_grace=self._ext_proc.end_answered_streams,
         ):
-            await self._set_ready(ready=True)
+            self._readiness.note(Need.SERVING, is_met=True)
             endpoints = len(self._datastore.endpoints())
             self._log.info(
                 "serving", version=__version__, address=address, tls=settings.secure_serving, endpoints=endpoints
@@ -142,7 +153,9 @@ class Service:
             finally:
                 delay_s = 0.0 if self._stop.is_hurried else settings.drain_delay
                 self._log.info("draining", delay_s=delay_s, timeout_s=settings.drain_timeout)
-                await self._set_ready(ready=False)
+                self._readiness.note(Need.SERVING, is_met=False)
+                if self._cluster is not None:
+                    await self._cluster.resign()
                 await self._stop.delay(settings.drain_delay)
 
     def _add_services(self, server: grpc.aio.Server) -> None:
@@ -152,6 +165,7 @@ class Service:
 
     def _make_director(self) -> Director:
         assembly = self._live.assembly
+        self._policies.use_file(policies_of(assembly.config))
         return Director(
             pool=self._datastore.endpoints,
             parsers=ParserTable(assembly.parsers),
@@ -170,6 +184,8 @@ class Service:
             log_requests=self._settings.v >= REQUEST_VERBOSITY,
             decisions=self._decisions,
             shadow=self._make_shadow(),
+            policies=self._policies,
+            uses_subset=not self._settings.disable_endpoint_subset_filter,
         )
 
     def _make_shadow(self) -> Shadow | None:
@@ -196,25 +212,41 @@ class Service:
         self._ext_proc.director = self._make_director()
         return changes
 
-    async def _find_pool(self) -> None:
-        """Keep the pool up to date; that of the command line never changes."""
-        discovery = self._live.assembly.discovery
-        if discovery is None:
-            self._set_pool(self._live.specs)
-        else:
-            await discovery.run(self._set_pool)
+    def _make_cluster(self) -> Cluster | None:
+        """Return what follows Kubernetes, where that has the pool; raises `ConfigurationError`."""
+        wanted = wanted_of_cluster(self._settings)
+        if wanted is None or self._live.assembly.discovery is not None:
+            return None
+        listeners = Listeners(self._set_pool, self._policies.use_cluster, self._lead)
+        return Cluster(wanted, listeners, metrics=self._metrics, log=self._log, rng=self._random)
 
-    def _set_pool(self, specs: Sequence[EndpointSpec]) -> None:
-        self._datastore.replace(specs)
-        self._pool_known.set()
+    @contextlib.asynccontextmanager
+    async def _finding_pool(self) -> AsyncIterator[None]:
+        """Keep the pool up to date while the context is open; that of the command line never changes."""
+        discovery = self._live.assembly.discovery
+        if self._cluster is not None:
+            async with self._cluster.followed():
+                yield
+        elif discovery is not None:
+            async with _background(discovery.run(self._set_pool)):
+                yield
+        else:
+            self._set_pool(parse_endpoints(self._settings.endpoint))
+            yield
+
+    def _set_pool(self, specs: Sequence[EndpointSpec] | None) -> None:
+        """Take the pool; ``None``: it does not exist."""
+        self._datastore.replace(specs or ())
+        self._readiness.note(Need.POOL, is_met=specs is not None)
+        if specs is not None:
+            self._pool_known.set()
+
+    def _lead(self, is_leader: bool) -> None:  # noqa: FBT001 - all that there is to say
+        self._readiness.note(Need.LEADERSHIP, is_met=is_leader)
 
     def _forget(self, endpoint: Endpoint) -> None:
         self._live.on_removed(endpoint)
         self._metrics.endpoint_removed(endpoint)
-
-    async def _set_ready(self, *, ready: bool) -> None:
-        self._is_ready = ready
-        await self._health.set_ready(ready=ready)
 
 
 @contextlib.asynccontextmanager

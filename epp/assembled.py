@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 from epp.config import EndpointPickerConfig
+from epp.director.shedding import Shedder
 from epp.observability import Metrics, make_logger
 from epp.observability.lifecycle_guards import (
     GuardedAdmitter,
@@ -45,7 +46,7 @@ class Assembly:
     scheduler: Scheduler
     parsers: Sequence[GuardedParser]
     producers: Sequence[GuardedProducer]
-    admitters: Sequence[GuardedAdmitter]
+    admitters: Sequence[GuardedAdmitter | Shedder]
     workers: Sequence[GuardedWorker]
     observers: GuardedObserver
     discovery: GuardedDiscovery | None

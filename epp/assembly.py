@@ -19,15 +19,18 @@ from epp.config import (
 )
 from epp.config.defaults import (
     DEFAULT_DATA_SOURCE,
+    DEFAULT_DETECTOR,
     DEFAULT_EXTRACTOR,
     DEFAULT_PARSERS,
     DEFAULT_PICKER,
     DEFAULT_PROFILE_HANDLER,
 )
 from epp.config.flow_control import detector_references, policy_references
+from epp.director.shedding import Shedder
 from epp.observability import Guard
 from epp.observability.lifecycle_guards import (
     GuardedAdmitter,
+    GuardedDetector,
     GuardedDiscovery,
     GuardedObserver,
     GuardedParser,
@@ -92,6 +95,7 @@ class _Assembler:
             self._profile(spec, f"schedulingProfiles[{i}]", default_picker)
             for i, spec in enumerate(self._profile_specs())
         ]
+        detector = self._detector()
         self._workshop.connect()
         self._flow_control()
         producers = self._workshop.producers()
@@ -105,7 +109,10 @@ class _Assembler:
             scheduler=self._scheduler(profiles, handler),
             parsers=[GuardedParser(guard(name), plugins[name]) for name in parsers],
             producers=[GuardedProducer(guard(name), plugins[name]) for name in producers],
-            admitters=[GuardedAdmitter(guard(name), plugins[name]) for name in named(Role.ADMITTER)],
+            admitters=[
+                Shedder(GuardedDetector(guard(detector), plugins[detector])),
+                *(GuardedAdmitter(guard(name), plugins[name]) for name in named(Role.ADMITTER)),
+            ],
             workers=[GuardedWorker(guard(name), plugins[name]) for name in named(Role.BACKGROUND_WORKER)],
             observers=GuardedObserver(
                 routed=[(guard(name), plugins[name]) for name in named(Role.ROUTED_OBSERVER)],
@@ -215,6 +222,12 @@ class _Assembler:
             plugin = self._workshop.plugins.get(name)
             if plugin is not None and getattr(plugin, "flow_control_policy", None) is not policy:
                 self._problem(path, f"`{name}` is no {policy.value}")
+
+    def _detector(self) -> str:
+        """Return the saturation detector that the configuration names, or the default one."""
+        named = [name for _, name in detector_references(self._config) if self._workshop.is_built(name)]
+        own = [spec.ref for spec in self._config.plugins if spec.type == DEFAULT_DETECTOR]
+        return next(iter([*named[-1:], *own]), None) or self._workshop.build_default(DEFAULT_DETECTOR)
 
     def _only(self, role: Role, default_type: str) -> str:
         """Return the one plugin with a role that no section names, or the default one."""

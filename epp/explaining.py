@@ -17,6 +17,7 @@ from epp.assembly import assemble_text
 from epp.datalayer.static import parse_endpoints
 from epp.director import ArrivedRequest, Director, Reporting
 from epp.director.parsing import ParserTable
+from epp.director.policies import Policies, policies_of
 from epp.observability import Metrics, make_logger
 from epp.plugin import (
     Adapters,
@@ -93,6 +94,8 @@ async def explain(config: str | None, question: Question) -> Mapping[str, object
     rng = random.Random(0)  # noqa: S311 - ties, the same each time
     assembly = assemble_text(config, Surroundings(metrics=metrics, log=log, random=rng))
     pool = _read_snapshot(question.snapshot) if question.snapshot is not None else await _scrape(assembly, question)
+    policies = Policies(rng)
+    policies.use_file(policies_of(assembly.config))
     director = Director(
         pool=lambda: pool,
         parsers=ParserTable(assembly.parsers),
@@ -103,6 +106,7 @@ async def explain(config: str | None, question: Question) -> Mapping[str, object
         rng=rng,
         log=log,
         log_requests=False,
+        policies=policies,
     )
     head = {":path": question.path, ":method": "POST", **question.head}
     routed = await director.route(ArrivedRequest(head=head, body=question.body, subset=None))

@@ -8,7 +8,7 @@ from epp.assembled import Assembly, Surroundings
 from epp.plugin import ConfigurationError, Endpoint
 from epp.reloading import Changes, Workers
 from epp.settings import Settings
-from epp.starting import assemble, config_text, static_endpoints
+from epp.starting import assemble, check_pool, config_text
 from epp.workshop import reconnect
 
 
@@ -26,7 +26,7 @@ class LiveConfig:
         self._log = log
         self.text = config_text(settings)
         self.assembly = assemble(settings, surroundings, self.text)
-        self.specs = static_endpoints(settings, self.assembly.discovery)
+        check_pool(settings, self.assembly.discovery)
         self._fixed = _fixed(self.assembly)
         self.workers = Workers()
         self._begin()
@@ -38,7 +38,7 @@ class LiveConfig:
         """
         # Tried on nothing that is alive: what plugins do when they are built must not reach those in use.
         tried = assemble(self._settings, self._surroundings.rehearsal(), text)
-        static_endpoints(self._settings, tried.discovery)
+        check_pool(self._settings, tried.discovery)
         for name, built in self.assembly.built.items():
             if name in tried.built and tried.built[name].spec.type != built.spec.type:
                 self._surroundings.plugin_metrics(name).forget()

@@ -46,6 +46,15 @@ class Stop:
         """Return when the process should stop."""
         await self._asked.wait()
 
+    async def is_later_than(self, event: asyncio.Event) -> bool:
+        """Wait for an event, or until the process should stop; returns whether the event came first."""
+        async with asyncio.TaskGroup() as group:
+            waiting = {group.create_task(event.wait()), group.create_task(self._asked.wait())}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+        return event.is_set()
+
     async def delay(self, seconds: float) -> None:
         """Return after some seconds; at once for somebody in a hurry, or when nobody asked to stop."""
         if not self._asked.is_set():

@@ -1,5 +1,6 @@
 """From the settings of the process to the parts that it is made of."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,15 +9,19 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
-from epp.datalayer.static import parse_endpoints
 from epp.extproc.grpc_server import Limits
+from epp.kube.cluster import PoolName, Wanted
+from epp.kube.objects import PoolShape
 from epp.observability import Metrics
 from epp.observability.header_rules import is_header_name
 from epp.observability.lifecycle_guards import GuardedDiscovery
-from epp.plugin import ConfigurationError, EndpointSpec
+from epp.plugin import ConfigurationError
 from epp.settings import Settings
 from epp.workshop import Built
 
+MAX_PORT = 65_535
+MAX_PORTS = 8
+"""Of a pod, as in an InferencePool."""
 NOTHING_ALIVE: Mapping[str, Built] = MappingProxyType({})
 MESSAGE_OVERHEAD_BYTES = 1024 * 1024
 """What one ext_proc message may have beside a whole request body: headers, metadata, attributes."""
@@ -55,15 +60,55 @@ def _source(settings: Settings) -> str:
     return "--config-text" if settings.config_file is None else f"--config-file {settings.config_file}"
 
 
-def static_endpoints(settings: Settings, discovery: GuardedDiscovery | None) -> Sequence[EndpointSpec]:
-    """Return the pool of the command line; raises `ConfigurationError` unless exactly one source names the pool."""
-    if discovery is not None and settings.endpoint:
-        raise ConfigurationError(["--endpoint and `dataLayer.discovery` both name the pool; use one of them"])
-    if discovery is None and not settings.endpoint:
-        raise ConfigurationError(
-            ["nothing names the pool: give --endpoint HOST:PORT (repeatable), or `dataLayer.discovery` in the config"]
-        )
-    return parse_endpoints(settings.endpoint)
+def check_pool(settings: Settings, discovery: GuardedDiscovery | None) -> None:
+    """Raise `ConfigurationError` unless exactly one source names the pool.
+
+    The Go pickers want `--pool-name` in any case: beside `dataLayer.discovery` it means nothing here either.
+    """
+    sources = {
+        "--endpoint": bool(settings.endpoint),
+        "--pool-name": bool(settings.pool_name) and discovery is None,
+        "--endpoint-selector": bool(settings.endpoint_selector),
+        "`dataLayer.discovery`": discovery is not None,
+    }
+    named = [name for name, is_given in sources.items() if is_given]
+    if len(named) > 1:
+        raise ConfigurationError([f"{' and '.join(named)} both name the pool; use one of them"])
+    if not named:
+        ways = "--pool-name or --endpoint-selector on Kubernetes, --endpoint HOST:PORT (repeatable)"
+        raise ConfigurationError([f"nothing names the pool: give {ways}, or `dataLayer.discovery` in the config"])
+    if settings.ha_enable_leader_election and not (sources["--pool-name"] or sources["--endpoint-selector"]):
+        raise ConfigurationError(["--ha-enable-leader-election needs Kubernetes: --pool-name or --endpoint-selector"])
+
+
+def wanted_of_cluster(settings: Settings) -> Wanted | None:
+    """Return what is to be followed in a cluster, ``None`` for nothing; raises `ConfigurationError`."""
+    pool: PoolName | PoolShape
+    if settings.pool_name:
+        pool = PoolName(settings.pool_group, settings.pool_name)
+    elif settings.endpoint_selector:
+        pool = PoolShape(_labels(settings.endpoint_selector), _ports(settings.endpoint_target_ports))
+    else:
+        return None
+    namespace = settings.pool_namespace or os.environ.get("NAMESPACE") or "default"
+    return Wanted(namespace=namespace, pool=pool, is_elected=settings.ha_enable_leader_election)
+
+
+def _labels(text: str) -> Mapping[str, str]:
+    pairs = [pair.strip().partition("=") for pair in text.split(",")]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise ConfigurationError([f"--endpoint-selector: must be like app=vllm,tier=gpu, not `{text}`"])
+    return {name.strip(): value.lstrip("=").strip() for name, _, value in pairs}
+
+
+def _ports(text: str) -> Sequence[int]:
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdecimal() and 1 <= int(number) <= MAX_PORT for number in numbers):
+        raise ConfigurationError([f"--endpoint-target-ports: must be like 8000,8001, not `{text}`"])
+    ports = list(dict.fromkeys(map(int, numbers)))
+    if len(ports) > MAX_PORTS:
+        raise ConfigurationError([f"--endpoint-target-ports: at most {MAX_PORTS}, not {len(ports)}"])
+    return ports
 
 
 def check(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """The HTTP server on the metrics port."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -12,9 +12,10 @@ from epp.admin.debug import Debug
 class Admin:
     """Answers metrics and health."""
 
-    def __init__(self, registry: CollectorRegistry, is_ready: Callable[[], bool], debug: Debug) -> None:
+    def __init__(self, registry: CollectorRegistry, unmet: Callable[[], Sequence[str]], debug: Debug) -> None:
+        """Take what says why the picker is not ready; nothing for one that is."""
         self._registry = registry
-        self._is_ready = is_ready
+        self._unmet = unmet
         self._debug = debug
 
     def application(self) -> web.Application:
@@ -34,6 +35,7 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        if self._is_ready():
+        unmet = self._unmet()
+        if not unmet:
             return web.Response(text="ok\n")
-        return web.Response(text="not ready\n", status=503)
+        return web.Response(text="".join(f"not yet: {need}\n" for need in unmet), status=503)

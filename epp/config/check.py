@@ -26,6 +26,7 @@ def check(config: EndpointPickerConfig, found: Sequence[Problem] = ()) -> list[P
         *_check_plugins(config),
         *_check_profiles(config),
         *_check_shadow(config),
+        *_check_policies(config),
         *check_waiting(config),
         *_check_references(config),
     ]
@@ -60,6 +61,24 @@ def _check_profiles(config: EndpointPickerConfig) -> Iterator[Problem]:
         yield from _check_weights(profile, path)
     names = [profile.name for profile in config.scheduling_profiles]
     yield from _duplicates(names, "schedulingProfiles", "profile")
+
+
+def _check_policies(config: EndpointPickerConfig) -> Iterator[Problem]:
+    for i, objective in enumerate(config.inference_objectives):
+        if not objective.name:
+            yield Problem(f"inferenceObjectives[{i}].name", "is required")
+    names = [objective.name for objective in config.inference_objectives]
+    yield from _duplicates(names, "inferenceObjectives", "objective")
+    for i, rule in enumerate(config.model_rewrites):
+        path = f"modelRewrites[{i}]"
+        if not rule.targets:
+            yield Problem(f"{path}.targets", "is required, and names at least one model")
+        for j, match in enumerate(rule.matches):
+            if not match.model.value:
+                yield Problem(f"{path}.matches[{j}].model.value", "is required")
+        for j, target in enumerate(rule.targets):
+            if not target.model_rewrite:
+                yield Problem(f"{path}.targets[{j}].modelRewrite", "is required")
 
 
 def _check_weights(profile: ProfileSpec, path: str) -> Iterator[Problem]:

@@ -30,4 +30,5 @@ DEFAULT_PARSERS = ("openai-parser", "anthropic-parser", "vllmhttp-parser")
 DEFAULT_DATA_SOURCE = "metrics-data-source"
 DEFAULT_EXTRACTOR = "core-metrics-extractor"
 DEFAULT_PICKER = "max-score-picker"
+DEFAULT_DETECTOR = "utilization-detector"
 DEFAULT_PROFILE_HANDLER = "single-profile-handler"

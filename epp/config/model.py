@@ -4,7 +4,7 @@ Every field has a default, so that one wrong value does not hide the problems of
 says which ones are required.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -122,6 +122,47 @@ class ShadowSpec(_Section, frozen=True):
     """Share of requests that it is tried on."""
 
 
+class ObjectiveSpec(_Section, frozen=True):
+    """How urgent requests are that name it; as an InferenceObjective says it."""
+
+    name: str = ""
+    """Required."""
+    priority: int = 0
+    """Below 0: it can be done without when the pool is full."""
+
+
+class ModelSpec(_Section, frozen=True):
+    """A model, as clients name it."""
+
+    value: str = ""
+    """Required."""
+    type: Literal["Exact"] = "Exact"
+
+
+class MatchSpec(_Section, frozen=True):
+    """What a rule is for."""
+
+    model: ModelSpec = ModelSpec()
+
+
+class TargetSpec(_Section, frozen=True):
+    """A model to ask for in place of it."""
+
+    model_rewrite: str = ""
+    """Required."""
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """In proportion to the other targets'."""
+
+
+class RewriteRuleSpec(_Section, frozen=True):
+    """A rule of an InferenceModelRewrite."""
+
+    matches: list[MatchSpec] = []
+    """Any of them; none: all models that no other rule names."""
+    targets: list[TargetSpec] = []
+    """At least one."""
+
+
 class EndpointPickerConfig(_Section, frozen=True):
     """The whole file."""
 
@@ -134,6 +175,9 @@ class EndpointPickerConfig(_Section, frozen=True):
     request_handler: RequestHandlerSpec = RequestHandlerSpec()
     data_layer: DataLayerSpec = DataLayerSpec()
     shadow: ShadowSpec | None = None
+    inference_objectives: list[ObjectiveSpec] = []
+    """Beside those of the API server, where there is one; not in the Go pickers, like the next one."""
+    model_rewrites: list[RewriteRuleSpec] = []
     flow_control: FlowControlSpec | None = None
     saturation_detector: PluginRef | None = None
     """The old place of ``flowControl.saturationDetector``."""

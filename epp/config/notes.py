@@ -29,8 +29,6 @@ def _waiting(config: EndpointPickerConfig) -> Iterator[Problem]:
     elif config.flow_control is not None or is_on(config, FLOW_CONTROL):
         message = "is checked and has no effect: this picker does not let requests wait, it sends them on at once"
         yield Problem(FLOW_CONTROL, message)
-    if config.saturation_detector is not None or (config.flow_control and config.flow_control.saturation_detector):
-        yield Problem("saturationDetector", "is asked by nobody yet; as a filter in a profile it works")
 
 
 def _other_pickers(config: EndpointPickerConfig) -> Iterator[Problem]:

@@ -12,8 +12,10 @@ from epp.director.candidates import list_candidates
 from epp.director.decisions import DecisionLog
 from epp.director.json_bytes import replace_model
 from epp.director.parsing import ParserTable
+from epp.director.policies import Policies
 from epp.director.routed import Reporting, RoutedRequest
 from epp.director.shadow import Shadow
+from epp.director.shedding import Shedder
 from epp.observability.lifecycle_guards import GuardedAdmitter, GuardedProducer
 from epp.plugin import (
     NOT_PARSED,
@@ -40,7 +42,7 @@ class Director:
         pool: Callable[[], Sequence[Endpoint]],
         parsers: ParserTable,
         producers: Sequence[GuardedProducer],
-        admitters: Sequence[GuardedAdmitter] = (),
+        admitters: Sequence[GuardedAdmitter | Shedder] = (),
         scheduler: Scheduler,
         reporting: Reporting,
         rng: random.Random,
@@ -48,6 +50,8 @@ class Director:
         log_requests: bool = True,
         decisions: DecisionLog | None = None,
         shadow: Shadow | None = None,
+        policies: Policies | None = None,
+        uses_subset: bool = True,
     ) -> None:
         self._pool = pool
         self._parsers = parsers
@@ -60,6 +64,8 @@ class Director:
         self._log_requests = log_requests
         self._decisions = decisions or DecisionLog()
         self._shadow = shadow
+        self._policies = policies or Policies(rng)
+        self._uses_subset = uses_subset
 
     async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
         """Decide where a request goes; raises `Rejection` with what the client should be told.
@@ -70,8 +76,10 @@ class Director:
         request_id = arrived.head.get(REQUEST_ID) or str(uuid.uuid4())
         try:
             parsed = self._parse(arrived)
-            new_body = self._rewritten(arrived, parsed)
-            request = _make_request(arrived, parsed, request_id, new_body=new_body)
+            wanted = self._wanted_model(arrived, parsed)
+            new_body = _rewritten(arrived, parsed, wanted)
+            request = _make_request(arrived, parsed, request_id, new_body=new_body, model=wanted)
+            request.priority = self._policies.priority_of(request.objective)
             decision = await self._decide(request, arrived.subset)
         except Rejection as rejection:
             self._note_rejection(arrived, request_id, rejection)
@@ -79,7 +87,7 @@ class Director:
         self._reporting.observers.on_routed(request, decision)
         self._note_decision(request, decision, self._reporting.clock() - started)
         self._decisions.note(request, decision)
-        if _wants_rewrite(arrived, parsed):
+        if wanted:
             self._reporting.metrics.model_rewrite_asked(is_possible=new_body is not None)
         routed = RoutedRequest(
             request,
@@ -100,7 +108,7 @@ class Director:
             return None
 
     def _candidates(self, subset: Sequence[str] | None) -> list[Endpoint]:
-        return list_candidates(self._pool(), subset)
+        return list_candidates(self._pool(), subset if self._uses_subset else None)
 
     def reject(self, arrived: ArrivedRequest, rejection: Rejection) -> None:
         """Count and log a request that was refused before it was complete."""
@@ -117,11 +125,10 @@ class Director:
             self._reporting.metrics.request_received(parsed.model)
         return parsed
 
-    def _rewritten(self, arrived: ArrivedRequest, parsed: ParsedBody) -> bytes | None:
-        """Return the body with the model that a header asks for; ``None``: it goes on as it is."""
-        if not _wants_rewrite(arrived, parsed) or not parsed.is_rewritable or arrived.is_cut:
-            return None
-        return replace_model(arrived.body or b"", arrived.controls.model_rewrite)
+    def _wanted_model(self, arrived: ArrivedRequest, parsed: ParsedBody) -> str:
+        """Return the model that a header or a rule asks for in place of the client's; empty: that one."""
+        wanted = arrived.controls.model_rewrite or self._policies.target_of(parsed.model)
+        return "" if wanted == parsed.model else wanted
 
     async def _decide(self, request: InferenceRequest, subset: Sequence[str] | None) -> Decision:
         """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
@@ -170,12 +177,15 @@ class Director:
                 )
 
 
-def _wants_rewrite(arrived: ArrivedRequest, parsed: ParsedBody) -> bool:
-    return arrived.controls.model_rewrite not in {"", parsed.model}
+def _rewritten(arrived: ArrivedRequest, parsed: ParsedBody, wanted: str) -> bytes | None:
+    """Return the body with another model; ``None``: it goes on as it is."""
+    if not wanted or not parsed.is_rewritable or arrived.is_cut:
+        return None
+    return replace_model(arrived.body or b"", wanted)
 
 
 def _make_request(
-    arrived: ArrivedRequest, parsed: ParsedBody, request_id: str, *, new_body: bytes | None
+    arrived: ArrivedRequest, parsed: ParsedBody, request_id: str, *, new_body: bytes | None, model: str
 ) -> InferenceRequest:
     body = arrived.body or b""
     return InferenceRequest(
@@ -184,7 +194,7 @@ def _make_request(
         parsed=parsed,
         body_bytes=len(body),
         body=b"" if arrived.is_cut else body if new_body is None else new_body,
-        model=None if new_body is None else arrived.controls.model_rewrite,
+        model=None if new_body is None else model,
         objective=arrived.controls.objective,
         fairness_id=arrived.controls.fairness_id,
     )

@@ -22,7 +22,7 @@ class Health:
         """Register ``grpc.health.v1.Health``."""
         add_HealthServicer_to_server(self._servicer, server)
 
-    async def set_ready(self, *, ready: bool) -> None:
+    async def set_ready(self, ready: bool) -> None:  # noqa: FBT001 - all that there is to say
         """Tell all who ask or watch whether requests should come here."""
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)

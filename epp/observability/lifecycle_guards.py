@@ -25,6 +25,7 @@ from epp.plugin import (
     Response,
     ResponseHeadObserver,
     RoutedObserver,
+    SaturationDetector,
     ScrapedObserver,
 )
 
@@ -60,6 +61,25 @@ class GuardedAdmitter:
     def admit(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
         """Ask the plugin; its `Rejection` passes."""
         self._guard.attempt("admit", self._admit, request, candidates)
+
+
+class GuardedDetector:
+    """A saturation detector that calls the pool idle when it fails."""
+
+    def __init__(self, guard: Guard, one: SaturationDetector) -> None:
+        self._guard = guard
+        self._saturation = one.saturation
+
+    def saturation(self, candidates: Sequence[Endpoint]) -> float:
+        """Return 0.0 for an idle pool, 1.0 and more for a full one."""
+        saturation = self._guard.attempt("saturation", self._checked, candidates)
+        return 0.0 if saturation is FAILED else saturation
+
+    def _checked(self, candidates: Sequence[Endpoint]) -> float:
+        saturation = float(self._saturation(candidates))
+        if not saturation >= 0:
+            raise PluginFaultError(f"returned {saturation} as saturation, which is 0 or more")
+        return saturation
 
 
 class GuardedWorker:

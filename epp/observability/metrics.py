@@ -37,6 +37,11 @@ class Metrics:
             "epp_config_is_current", "0 while the file is broken and an older one is in use.", registry=registry
         )
         self._is_current.set(1)
+        self._kube_failures = Counter(
+            "epp_kube_failures", "Requests to the Kubernetes API that failed.", ["resource", "code"], registry=registry
+        )
+        self._is_leader = Gauge("epp_is_leader", "1 for the leader, or where none is elected.", registry=registry)
+        self._is_leader.set(1)
         self._in_flight = Gauge("epp_requests_in_flight", "Requests routed and not ended.", registry=registry)
         self._streams_open = Gauge("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
         self._body_bytes_held = Gauge("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
@@ -91,6 +96,14 @@ class Metrics:
     def config_loaded(self, *, is_current: bool) -> None:
         """Tell whether the configuration in use is that of the file."""
         self._is_current.set(int(is_current))
+
+    def kube_failed(self, resource: str, status: int | None) -> None:
+        """Count a failed list, watch or update at the API server; ``None``: no answer, or one that cannot be read."""
+        self._kube_failures.labels(resource, "" if status is None else str(status)).inc()
+
+    def leadership(self, *, is_leader: bool) -> None:
+        """Say whether this picker is the one that gateways should use."""
+        self._is_leader.set(is_leader)
 
     def config_reloaded(self, *, result: str) -> None:
         """Count a new file, ``applied`` or ``refused``."""

@@ -84,7 +84,7 @@ def test_page_that_cannot_be_had_is_told(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         pytest.param(["--config-text", ""], "epp: --config-text: must be a mapping, not empty", id="empty config"),
-        pytest.param([], "epp: nothing names the pool: give --endpoint HOST:PORT", id="no pool"),
+        pytest.param([], "epp: nothing names the pool: give --pool-name", id="no pool"),
         pytest.param(["--endpoint", "8000"], "epp: --endpoint 8000: must be HOST:PORT", id="bad endpoint"),
         pytest.param(["--grpc-port", "70000"], "70000 is not in the range 1<=x<=65535", id="no such port"),
         pytest.param(["--refresh-metrics-interval=0s"], "`0s` is too short; the least is 0.05s", id="no pause"),

@@ -69,6 +69,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> N
     metrics.endpoint_answered_error(endpoint, 500)
     metrics.model_rewrite_asked(is_possible=True)
     metrics.config_reloaded(result="applied")
+    metrics.kube_failed("pods", 403)
     metrics.shadow_compared("agrees")
     metrics.shadow_picked("live", endpoint, 1, 1)
     metrics.request_ended(Response(usage=Usage()))

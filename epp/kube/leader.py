@@ -1,0 +1,154 @@
+"""Which of several pickers is the one that gateways use: the holder of a Lease.
+
+As client-go does it: whoever holds the Lease renews it; whoever does not looks at it, and takes it when it was not
+renewed for as long as it says. Clocks of machines are not compared: a Lease is old when it has not changed for that
+time here.
+
+A holder that cannot reach the API server stays the holder: nobody else can take the Lease through the same server, and
+a pool without a ready picker is worse than one with two (docs/decisions/0011-leadership-without-an-api-server.md).
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct, field
+
+from epp.kube.connection import CONFLICT, FORBIDDEN, NOT_FOUND, KubeError
+from epp.kube.reflector import KubeContext, decoded
+
+LEASE_S = 15
+RETRY_S = 2.0
+"""Defaults of client-go, like `LEASE_S`."""
+RELEASE_S = 3.0
+"""How long an end waits for the API server."""
+
+
+class _Meta(Struct, rename="camel", omit_defaults=True):
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class _Spec(Struct, rename="camel", omit_defaults=True):
+    holder_identity: str = ""
+    lease_duration_seconds: int = 0
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int = 0
+
+
+class Lease(Struct, rename="camel", kw_only=True):
+    """A Lease, of which only these fields are ours to write."""
+
+    api_version: str = "coordination.k8s.io/v1"
+    kind: str = "Lease"
+    metadata: _Meta = field(default_factory=_Meta)
+    spec: _Spec = field(default_factory=_Spec)
+
+
+class LeaderElection:
+    """Holds the Lease, or waits for it."""
+
+    def __init__(self, context: KubeContext, name: str, identity: str, tell: Callable[[bool], None]) -> None:
+        """Take who this picker is, and whom to tell whether it is the leader."""
+        self._api = context.api
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{context.namespace}/leases"
+        self._empty = Lease(metadata=_Meta(name=name, namespace=context.namespace))
+        self._identity = identity
+        self._tell = tell
+        self._metrics = context.metrics
+        self._log = context.log.bind(lease=name, identity=identity)
+        self._random = context.random
+        self._is_leader = False
+        self._is_told = False
+        self._seen: tuple[str, str | None] | None = None
+        self._seen_at_s = 0.0
+        self._complaint = ""
+
+    async def run(self) -> None:
+        """Hold the Lease whenever it is free, until cancelled."""
+        while True:
+            try:
+                self._set(is_leader=await self._try())
+                self._complaint = ""
+            except KubeError as error:
+                self._note(error)
+            await asyncio.sleep(RETRY_S * self._random.uniform(1.0, 1.2))
+
+    async def release(self) -> None:
+        """Give the Lease back, so that another picker need not wait until it is old."""
+        if not self._is_leader:
+            return
+        self._is_leader = False
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                lease = await self._read()
+                if lease is not None and lease.spec.holder_identity == self._identity:
+                    lease.spec.holder_identity, lease.spec.lease_duration_seconds = "", 1
+                    await self._write(lease)
+                    self._log.info("leadership_released")
+        except KubeError as error:
+            self._note(error)
+        except TimeoutError:
+            self._log.warning("leadership_not_released", reason="the API server does not answer")
+
+    async def _try(self) -> bool:
+        """Renew the Lease, or take it if it is free; returns whether it is ours now."""
+        lease = await self._read()
+        if lease is not None and lease.spec.holder_identity not in {"", self._identity} and not self._is_old(lease):
+            return False
+        taken = lease or self._empty
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if taken.spec.holder_identity != self._identity:
+            taken.spec.lease_transitions += lease is not None
+            taken.spec.acquire_time = now
+        taken.spec.holder_identity, taken.spec.lease_duration_seconds = self._identity, LEASE_S
+        taken.spec.renew_time = now
+        try:
+            await self._write(taken)
+        except KubeError as error:
+            if error.status != CONFLICT:
+                raise
+            lease = await self._read()  # somebody else was faster, or has changed something else of it
+            return lease is not None and lease.spec.holder_identity == self._identity
+        return True
+
+    def _is_old(self, lease: Lease) -> bool:
+        """Tell whether its holder has not renewed it for as long as it says."""
+        now_s = asyncio.get_running_loop().time()
+        seen = (lease.spec.holder_identity, lease.spec.renew_time)
+        if seen != self._seen:
+            self._seen, self._seen_at_s = seen, now_s
+        return now_s - self._seen_at_s >= lease.spec.lease_duration_seconds
+
+    async def _read(self) -> Lease | None:
+        path = f"{self._path}/{self._empty.metadata.name}"
+        try:
+            return decoded(await self._api.request("GET", path), Lease, f"GET {path}")
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    async def _write(self, lease: Lease) -> None:
+        body = msgspec.json.encode(lease)
+        if lease.metadata.resource_version:
+            await self._api.request("PUT", f"{self._path}/{lease.metadata.name}", body=body)
+        else:
+            await self._api.request("POST", self._path, body=body)
+
+    def _set(self, *, is_leader: bool) -> None:
+        if is_leader != self._is_leader or not self._is_told:
+            self._is_leader, self._is_told = is_leader, True
+            self._log.info("leadership", is_leader=is_leader)
+            self._metrics.leadership(is_leader=is_leader)
+            self._tell(is_leader)
+
+    def _note(self, error: KubeError) -> None:
+        self._metrics.kube_failed("leases", error.status)
+        if str(error) != self._complaint:
+            more = {"needs": "get, create and update on leases"} if error.status == FORBIDDEN else {}
+            self._log.warning("kube_lease_failed", error=str(error), is_leader=self._is_leader, **more)
+        self._complaint = str(error)

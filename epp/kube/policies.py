@@ -1,0 +1,146 @@
+"""Priorities and rewrites of the cluster: InferenceObjectives and InferenceModelRewrites that are for this pool."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from epp.director.policies import PolicySet, RewriteRule, Target
+from epp.kube.connection import NOT_FOUND, KubeError
+from epp.kube.objects import (
+    POLICY_GROUPS,
+    POLICY_VERSION,
+    InferenceModelRewrite,
+    InferenceObjective,
+    KubeObject,
+    PoolRef,
+)
+from epp.kube.reflector import Kind, KubeContext, Reflector, decoded
+
+LOOK_AGAIN_S = 30.0
+"""How often it is looked whether a group of CRDs has come or gone."""
+OBJECTIVES, REWRITES = "inferenceobjectives", "inferencemodelrewrites"
+
+T = TypeVar("T", bound=KubeObject)
+
+
+class _Known(Generic[T]):
+    """Listens to one kind, and tells somebody of every change."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.objects: dict[str, T] = {}
+        self._tell = tell
+
+    def replaced(self, objects: Sequence[T]) -> None:
+        """Begin anew."""
+        self.objects = {one.metadata.name: one for one in objects}
+        self._tell()
+
+    def changed(self, one: T) -> None:
+        """Take note of one."""
+        self.objects[one.metadata.name] = one
+        self._tell()
+
+    def removed(self, one: T) -> None:
+        """Forget one."""
+        self.objects.pop(one.metadata.name, None)
+        self._tell()
+
+
+class _Resource(msgspec.Struct):
+    name: str = ""
+
+
+class _Resources(msgspec.Struct):
+    resources: list[_Resource] = []
+
+
+class ClusterPolicies:
+    """Follows both kinds, in whichever group the cluster has them, now or later."""
+
+    def __init__(self, context: KubeContext, pool: PoolRef | None, publish: Callable[[PolicySet], None]) -> None:
+        """Take the pool that policies have to be for; ``None``: all in the namespace are for this picker."""
+        self._context = context
+        self._pool = pool
+        self._publish = publish
+        self._objectives = _Known[InferenceObjective](self._tell)
+        self._rewrites = _Known[InferenceModelRewrite](self._tell)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(OBJECTIVES, InferenceObjective, self._objectives))
+            group.create_task(self._follow(REWRITES, InferenceModelRewrite, self._rewrites))
+
+    async def _follow(self, resource: str, kind: type[T], known: _Known[T]) -> None:
+        group, following = "", None
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                found = await self._group_of(resource, group)
+                if found != group or (following is not None and following.done()):
+                    if following is not None:
+                        following.cancel()
+                    group, following = found, None
+                    if group:
+                        path = f"/apis/{group}/{POLICY_VERSION}/namespaces/{self._context.namespace}/{resource}"
+                        following = tasks.create_task(self._reflect(Kind(path, kind, may_be_absent=True), known))
+                    elif known.objects:
+                        known.replaced([])
+                    self._context.log.info("kube_policies", resource=resource, group=group or None)
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _reflect(self, kind: Kind[T], known: _Known[T]) -> None:
+        """Follow; returns when the server does not know the kind any more."""
+        reflector = Reflector(self._context, kind, known)
+        with contextlib.suppress(KubeError):
+            await reflector.run()
+
+    async def _group_of(self, resource: str, before: str) -> str:
+        """Return the first group that has a resource, none for none, and what it was when the server does not say."""
+        try:
+            for group in POLICY_GROUPS:
+                if resource in await self._resources(group):
+                    return group
+        except KubeError as error:
+            self._context.metrics.kube_failed(resource, error.status)
+            return before
+        return ""
+
+    async def _resources(self, group: str) -> set[str]:
+        path = f"/apis/{group}/{POLICY_VERSION}"
+        try:
+            content = await self._context.api.request("GET", path)
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                return set()
+            raise
+        return {one.name for one in decoded(content, _Resources, f"GET {path}").resources}
+
+    def _tell(self) -> None:
+        """Publish what is for this pool."""
+        objectives = [one for one in self._objectives.objects.values() if self._is_ours(one.spec.pool_ref)]
+        rewrites = [one for one in self._rewrites.objects.values() if self._is_ours(one.spec.pool_ref)]
+        self._publish(PolicySet(priorities_of(objectives), rules_of(rewrites)))
+
+    def _is_ours(self, ref: PoolRef) -> bool:
+        return self._pool is None or (ref.name, ref.group) == (self._pool.name, self._pool.group)
+
+
+def priorities_of(objectives: Iterable[InferenceObjective]) -> Mapping[str, int]:
+    """Return priorities by name; one without says 0."""
+    return {one.metadata.name: one.spec.priority or 0 for one in objectives}
+
+
+def rules_of(rewrites: Iterable[InferenceModelRewrite]) -> Sequence[RewriteRule]:
+    """Return the rules of all objects, those of the oldest first, and of one object in their order."""
+    ordered = sorted(rewrites, key=lambda one: (one.metadata.creation_timestamp, one.metadata.name))
+    return [
+        RewriteRule(
+            frozenset(match.model.value for match in rule.matches or () if match.model is not None),
+            [Target(target.model_rewrite, target.weight) for target in rule.targets],
+        )
+        for one in ordered
+        for rule in one.spec.rules
+    ]

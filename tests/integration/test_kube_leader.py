@@ -1,0 +1,77 @@
+"""One of several pickers holds the Lease."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.fakes.following import followed, until
+from tests.fakes.kube_api import LEASES, KubeApi
+
+NAME = "epp-default-llama.llm-d.ai"
+
+
+def holder(api: KubeApi) -> str:
+    spec: dict[str, Any] = api.objects.get(f"{LEASES}/leases", {}).get(NAME, {}).get("spec", {})
+    return str(spec.get("holderIdentity", ""))
+
+
+async def test_first_one_leads_and_gives_back_at_the_end(api: KubeApi) -> None:
+    async with followed(is_elected=True) as (first, _):
+        await until(lambda: first.leading == [True])
+        async with followed(is_elected=True) as (second, metrics):
+            await until(lambda: second.leading == [False])
+            assert metrics.registry.get_sample_value("epp_is_leader") == 0
+        assert first.leading == [True]
+        assert holder(api)
+    assert not holder(api)
+
+
+async def test_standby_takes_over_when_the_leader_goes(api: KubeApi) -> None:
+    async with followed(is_elected=True) as (standby, metrics):
+        await until(lambda: standby.leading == [True])
+        spec = {"holderIdentity": "other", "leaseDurationSeconds": 60, "renewTime": "now"}
+        api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": spec})
+        await until(lambda: standby.leading == [True, False])
+        api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": spec | {"holderIdentity": ""}})
+        await until(lambda: standby.leading == [True, False, True])
+        assert metrics.registry.get_sample_value("epp_is_leader") == 1
+
+
+async def test_lease_of_a_leader_that_vanished_is_taken_when_it_is_old(api: KubeApi) -> None:
+    spec = {"holderIdentity": "gone", "leaseDurationSeconds": 1, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": spec | {"leaseTransitions": 4}})
+    async with followed(is_elected=True) as (seen, _):
+        await until(lambda: seen.leading == [False])
+        await until(lambda: seen.leading == [False, True])
+        assert api.objects[f"{LEASES}/leases"][NAME]["spec"]["leaseTransitions"] == 5
+
+
+async def test_lease_that_is_renewed_is_never_taken(api: KubeApi) -> None:
+    async def renew() -> None:
+        for number in range(30):
+            spec = {"holderIdentity": "other", "leaseDurationSeconds": 1, "renewTime": f"t{number}"}
+            api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": spec})
+            await asyncio.sleep(0.1)
+
+    async with followed(is_elected=True) as (seen, _), asyncio.TaskGroup() as group:
+        renewing = group.create_task(renew())
+        await renewing
+        assert seen.leading == [False]
+
+
+async def test_leader_stays_while_the_server_is_away(api: KubeApi) -> None:
+    async with followed(is_elected=True) as (seen, metrics):
+        await until(lambda: seen.leading == [True])
+        await api.stop()
+        labels = {"resource": "leases", "code": ""}
+        await until(lambda: (metrics.registry.get_sample_value("epp_kube_failures_total", labels) or 0) > 3)
+        await api.start()
+        assert seen.leading == [True]
+
+
+@pytest.mark.parametrize("code", [403, 500])
+async def test_lease_that_cannot_be_had_is_tried_again(api: KubeApi, code: int) -> None:
+    api.failures = [(code, "no")] * 8
+    async with followed(is_elected=True) as (seen, _):
+        await until(lambda: seen.leading == [True])
