@@ -92,6 +92,10 @@ bench-footprint: $(VENV)/.demo  ## Measure memory at rest and the time from star
 bench-scraping: $(VENV)/.demo  ## Measure what scraping 100 endpoints costs at rest
 	$(BIN)/python bench/scraping.py
 
+.PHONY: bench-kube
+bench-kube: $(VENV)/.dev  ## Measure what following a cluster costs: 500 pods listed, 1,000 replaced
+	$(BIN)/python bench/kube.py
+
 .PHONY: bench-micro
 bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 	$(BIN)/python bench/micro/exposition.py

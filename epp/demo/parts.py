@@ -40,6 +40,17 @@ async def running_picker(
     endpoints: Sequence[str], *, ports: PickerPorts, flags: Sequence[str] = (), on_line: Callable[[str], None]
 ) -> AsyncIterator[Child]:
     """Run ``epp serve`` until the context closes; entered when it is ready. ``on_line`` gets each line of its log."""
+    pool = [flag for endpoint in endpoints for flag in ("--endpoint", endpoint)]
+    async with starting_picker([*pool, *flags], ports=ports, on_line=on_line) as child:
+        await child.wait_until(_answering(f"http://{HOST}:{ports.metrics}/readyz"))
+        yield child
+
+
+@contextlib.asynccontextmanager
+async def starting_picker(
+    flags: Sequence[str], *, ports: PickerPorts, on_line: Callable[[str], None]
+) -> AsyncIterator[Child]:
+    """Run ``epp serve`` until the context closes; entered when it answers, ready or not."""
     command = [
         *_epp("serve"),
         *("--bind-address", HOST),
@@ -47,11 +58,10 @@ async def running_picker(
         *("--grpc-health-port", str(ports.health)),
         *("--metrics-port", str(ports.metrics)),
         *("--drain-delay", "0s"),
-        *(flag for endpoint in endpoints for flag in ("--endpoint", endpoint)),
         *flags,
     ]
     async with running_child("epp serve", command, on_line) as child:
-        await child.wait_until(_answering(f"http://{HOST}:{ports.metrics}/readyz"))
+        await child.wait_until(_answering(f"http://{HOST}:{ports.metrics}/healthz"))
         yield child
 
 

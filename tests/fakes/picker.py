@@ -7,6 +7,7 @@ from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
 from epp.director import Director, Reporting
 from epp.director.parsing import ParserTable
+from epp.director.policies import Policies
 from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedProducer
 from epp.plugin import Endpoint
@@ -66,6 +67,7 @@ def director_and_metrics(
     *,
     producers: Sequence[GuardedProducer] | None = None,
     text: str | None = None,
+    policies: Policies | None = None,
 ) -> tuple[Director, Metrics]:
     """Return a director over a pool, and what it counts; ``producers`` stand in for those of the configuration."""
     assembly, metrics = assembly_of(text)
@@ -73,6 +75,8 @@ def director_and_metrics(
         pool=pool if callable(pool) else lambda: pool,
         parsers=ParserTable(assembly.parsers),
         producers=assembly.producers if producers is None else producers,
+        admitters=assembly.admitters,
+        policies=policies,
         scheduler=assembly.scheduler,
         reporting=Reporting(
             observers=assembly.observers,

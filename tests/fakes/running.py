@@ -15,6 +15,7 @@ from epp.demo.parts import HOST, PickerPorts
 from epp.demo.process import Child, free_ports
 
 PATIENCE_S = 20.0
+OK = 200
 
 
 @dataclass(slots=True)
@@ -31,6 +32,17 @@ class RunningPicker:
             lines = (await response.text()).splitlines()
         samples = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
+
+    async def readiness(self) -> tuple[int, str]:
+        """Return status and text of ``/readyz``."""
+        async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.ports.metrics}/readyz") as response:
+            return response.status, await response.text()
+
+    async def wait_until_ready(self) -> None:
+        """Return when it is; fails when it does not get there."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.readiness())[0] != OK:
+                await asyncio.sleep(0.05)
 
     async def wait_for_metric(self, name: str, value: float) -> None:
         """Return when a metric has a value; fails when it does not get there."""
@@ -57,6 +69,15 @@ async def running_picker(endpoints: Sequence[str], *flags: str) -> AsyncIterator
     async with parts.running_picker(
         endpoints, ports=ports, flags=flags, on_line=lambda line: events.append(_event(line))
     ) as child:
+        yield RunningPicker(ports, child, events)
+
+
+@contextlib.asynccontextmanager
+async def starting_picker(*flags: str) -> AsyncIterator[RunningPicker]:
+    """Run ``epp serve`` on free ports until the context closes; entered when it answers, ready or not."""
+    ports = PickerPorts(*free_ports(HOST, [0, 0, 0]))
+    events: list[dict[str, Any]] = []
+    async with parts.starting_picker(flags, ports=ports, on_line=lambda line: events.append(_event(line))) as child:
         yield RunningPicker(ports, child, events)
 
 
