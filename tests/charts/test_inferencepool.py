@@ -1,5 +1,6 @@
 """Each value of the chart ``inferencepool`` has its effect."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,19 +145,29 @@ def test_service_says_what_the_ext_proc_port_speaks(*, is_secure: bool, protocol
     assert ports["http-metrics"]["port"] == 9090
 
 
-def test_picker_may_read_the_resources_of_either_group_and_nothing_else() -> None:
-    role = release("inferencepool").the("Role")
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
-    assert {
-        (group, resource) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
-    } == {
-        ("", "pods"),
-        ("inference.networking.k8s.io", "inferencepools"),
-        ("inference.networking.x-k8s.io", "inferencepools"),
-        ("llm-d.ai", "inferenceobjectives"),
-        ("llm-d.ai", "inferencemodelrewrites"),
-        ("inference.networking.x-k8s.io", "inferenceobjectives"),
-        ("inference.networking.x-k8s.io", "inferencemodelrewrites"),
+def documented_rights() -> set[tuple[str, str]]:
+    """What ``docs/kubernetes.md`` says that the picker needs: resource and verb."""
+    page = (CHARTS.parent / "docs" / "kubernetes.md").read_text()
+    rows = re.findall(r"^\| (.*) \| ([\w, ]+) \| the namespace \|$", page, re.MULTILINE)
+    resources = [re.findall(r"`([a-z]+)`", names) for names, _ in rows]
+    return {
+        (name, verb)
+        for names, (_, verbs) in zip(resources, rows, strict=True)
+        for name in names
+        for verb in verbs.split(", ")
+    }
+
+
+def test_picker_has_the_rights_that_it_is_documented_to_need_and_no_other() -> None:
+    rules = release("inferencepool", {"inferenceExtension": {"replicas": 2}}).the("Role")["rules"]
+    given = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    assert given == documented_rights()
+    assert {resource: rule["apiGroups"] for rule in rules for resource in rule["resources"]} == {
+        "pods": [""],
+        "inferencepools": ["inference.networking.k8s.io", "inference.networking.x-k8s.io"],
+        "inferenceobjectives": ["llm-d.ai", "inference.networking.x-k8s.io"],
+        "inferencemodelrewrites": ["llm-d.ai", "inference.networking.x-k8s.io"],
+        "leases": ["coordination.k8s.io"],
     }
 
 

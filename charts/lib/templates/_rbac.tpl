@@ -24,10 +24,7 @@ rules:
   {{- if include "picker.is_elected" .root }}
   - apiGroups: [coordination.k8s.io]
     resources: [leases]
-    verbs: [get, create, update, patch]
-  - apiGroups: [""]
-    resources: [events]
-    verbs: [create]
+    verbs: [get, create, update]
   {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
