@@ -217,7 +217,12 @@ class Service:
         wanted = wanted_of_cluster(self._settings)
         if wanted is None or self._live.assembly.discovery is not None:
             return None
-        listeners = Listeners(self._set_pool, self._policies.use_cluster, self._lead)
+        listeners = Listeners(
+            publish=self._set_pool,
+            use_policies=self._policies.use_cluster,
+            lead=self._lead,
+            is_warm=lambda: self._readiness.is_met_but(Need.LEADERSHIP),
+        )
         return Cluster(wanted, listeners, metrics=self._metrics, log=self._log, rng=self._random)
 
     @contextlib.asynccontextmanager

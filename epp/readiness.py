@@ -26,6 +26,10 @@ class Readiness:
         """What is in the way."""
         return [need for need in Need if need in self._unmet]
 
+    def is_met_but(self, one: Need) -> bool:
+        """Tell whether nothing else is in the way."""
+        return self._unmet <= {one}
+
     def note(self, need: Need, *, is_met: bool) -> None:
         """Take note of one."""
         if is_met:

@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from epp.director.policies import PolicySet
 from epp.kube.connection import connected
-from epp.kube.leader import LeaderElection
+from epp.kube.leader import Candidate, LeaderElection, utc_now
 from epp.kube.objects import PoolRef, PoolShape
 from epp.kube.policies import ClusterPolicies
 from epp.kube.pool import PodsOf, Publish
@@ -58,6 +58,8 @@ class Listeners:
     use_policies: Callable[[PolicySet], None]
     lead: Callable[[bool], None]
     """Whether this picker is the leader."""
+    is_warm: Callable[[], bool]
+    """Says whether this picker could be."""
 
 
 class Cluster:
@@ -116,5 +118,15 @@ class Cluster:
     def _make_election(self, context: KubeContext) -> LeaderElection:
         pool, namespace = self._wanted.pool, self._wanted.namespace
         name = pool.name if isinstance(pool, PoolName) else own_name() or "endpoint-picker"
-        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}"
-        return LeaderElection(context, f"epp-{namespace}-{name}.llm-d.ai", identity, self._listeners.lead)
+        own = Candidate(
+            identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}",
+            template=os.environ.get("POD_TEMPLATE_HASH", ""),
+            started_at=utc_now(),
+        )
+        return LeaderElection(
+            context,
+            f"epp-{namespace}-{name}.llm-d.ai",
+            own,
+            tell=self._listeners.lead,
+            is_warm=self._listeners.is_warm,
+        )

@@ -4,11 +4,15 @@ As client-go does it: whoever holds the Lease renews it; whoever does not looks 
 renewed for as long as it says. Clocks of machines are not compared: a Lease is old when it has not changed for that
 time here.
 
-A holder that cannot reach the API server stays the holder: nobody else can take the Lease through the same server, and
-a pool without a ready picker is worse than one with two (docs/decisions/0011-leadership-without-an-api-server.md).
+A picker of another pod template that began later is a successor: once it is warm it says so on the Lease, and the
+holder hands the Lease over, and stays the leader until the successor has taken it. So a rollout has no moment without
+a leader. A holder that cannot reach the API server stays the holder: nobody else can take the Lease through the same
+server, and a pool without a ready picker is worse than one with two
+(docs/decisions/0011-leadership-without-an-api-server.md).
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 
@@ -25,10 +29,43 @@ RELEASE_S = 3.0
 """How long an end waits for the API server."""
 
 
+HOLDER, SUCCESSOR = "endpoint-picker/holder", "endpoint-picker/successor"
+"""Annotations: a `Candidate` each."""
+
+
+class Candidate(Struct, frozen=True, rename="camel"):
+    """A picker that may hold the Lease."""
+
+    identity: str
+    template: str
+    """The hash of its pod's template; empty where it is not known."""
+    started_at: str
+    """UTC, ISO 8601."""
+
+    def succeeds(self, other: "Candidate") -> bool:
+        """Tell whether it comes after another one: it is of a rollout that began later."""
+        templates = {"", self.template, other.template}
+        return len(templates) == 3 and self.started_at > other.started_at  # noqa: PLR2004 - none is empty or the same
+
+
 class _Meta(Struct, rename="camel", omit_defaults=True):
     name: str = ""
     namespace: str = ""
     resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+    def candidate(self, annotation: str) -> Candidate | None:
+        """Return who is named there; ``None``: nobody, or nobody that can be read."""
+        try:
+            return msgspec.json.decode((self.annotations or {}).get(annotation, ""), type=Candidate)
+        except msgspec.MsgspecError:
+            return None
+
+    def name_candidate(self, annotation: str, one: Candidate | None) -> None:
+        """Name somebody there, or nobody."""
+        others = {key: value for key, value in (self.annotations or {}).items() if key != annotation}
+        self.annotations = others if one is None else {**others, annotation: msgspec.json.encode(one).decode()}
 
 
 class _Spec(Struct, rename="camel", omit_defaults=True):
@@ -48,18 +85,35 @@ class Lease(Struct, rename="camel", kw_only=True):
     spec: _Spec = field(default_factory=_Spec)
 
 
+def utc_now() -> str:
+    """Return the time as Kubernetes writes it."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 class LeaderElection:
     """Holds the Lease, or waits for it."""
 
-    def __init__(self, context: KubeContext, name: str, identity: str, tell: Callable[[bool], None]) -> None:
-        """Take who this picker is, and whom to tell whether it is the leader."""
+    def __init__(
+        self,
+        context: KubeContext,
+        name: str,
+        own: Candidate,
+        *,
+        tell: Callable[[bool], None],
+        is_warm: Callable[[], bool],
+    ) -> None:
+        """Take who this picker is, whom to tell whether it is the leader, and what says whether it could be."""
         self._api = context.api
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{context.namespace}/leases"
         self._empty = Lease(metadata=_Meta(name=name, namespace=context.namespace))
-        self._identity = identity
+        self._own = own
+        self._identity = own.identity
+        self._is_warm = is_warm
+        self._heir: tuple[str, str | None] | None = None
+        """Whom the Lease was handed to, and when; it has not taken it yet."""
         self._tell = tell
         self._metrics = context.metrics
-        self._log = context.log.bind(lease=name, identity=identity)
+        self._log = context.log.bind(lease=name, identity=own.identity)
         self._random = context.random
         self._is_leader = False
         self._is_told = False
@@ -98,14 +152,13 @@ class LeaderElection:
         """Renew the Lease, or take it if it is free; returns whether it is ours now."""
         lease = await self._read()
         if lease is not None and lease.spec.holder_identity not in {"", self._identity} and not self._is_old(lease):
-            return False
+            await self._offer(lease)
+            return self._heir == (lease.spec.holder_identity, lease.spec.renew_time)
         taken = lease or self._empty
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        if taken.spec.holder_identity != self._identity:
-            taken.spec.lease_transitions += lease is not None
-            taken.spec.acquire_time = now
-        taken.spec.holder_identity, taken.spec.lease_duration_seconds = self._identity, LEASE_S
-        taken.spec.renew_time = now
+        successor = taken.metadata.candidate(SUCCESSOR)
+        is_handed_over = self._is_leader and successor is not None and successor.succeeds(self._own)
+        holder = successor if is_handed_over and successor is not None else self._own
+        self._enter(taken, holder, is_new=lease is None)
         try:
             await self._write(taken)
         except KubeError as error:
@@ -113,7 +166,31 @@ class LeaderElection:
                 raise
             lease = await self._read()  # somebody else was faster, or has changed something else of it
             return lease is not None and lease.spec.holder_identity == self._identity
+        if is_handed_over:
+            self._heir = (holder.identity, taken.spec.renew_time)
+            self._log.info("leadership_handed_over", to=holder.identity)
         return True
+
+    @staticmethod
+    def _enter(lease: Lease, holder: Candidate, *, is_new: bool) -> None:
+        """Write a holder, who renews it now, into a Lease."""
+        spec, now = lease.spec, utc_now()
+        if spec.holder_identity != holder.identity:
+            spec.lease_transitions += not is_new
+            spec.acquire_time = now
+        spec.holder_identity, spec.lease_duration_seconds, spec.renew_time = holder.identity, LEASE_S, now
+        lease.metadata.name_candidate(HOLDER, holder)
+        lease.metadata.name_candidate(SUCCESSOR, None)
+
+    async def _offer(self, lease: Lease) -> None:
+        """Say on the Lease that this picker could take it over from an older one, if it could."""
+        holder, successor = lease.metadata.candidate(HOLDER), lease.metadata.candidate(SUCCESSOR)
+        if holder is None or not self._own.succeeds(holder) or not self._is_warm():
+            return
+        if successor is None or self._own.succeeds(successor):
+            lease.metadata.name_candidate(SUCCESSOR, self._own)
+            with contextlib.suppress(KubeError):  # it is offered again the next time
+                await self._write(lease)
 
     def _is_old(self, lease: Lease) -> bool:
         """Tell whether its holder has not renewed it for as long as it says."""

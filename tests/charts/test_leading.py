@@ -51,11 +51,11 @@ def test_new_pod_is_ready_before_an_old_one_stops(chart: str, replicas: int, fla
 
 @charts
 @pytest.mark.parametrize("replicas", [2, 3])
-def test_rollout_does_not_wait_for_pods_that_cannot_be_ready_while_the_old_leader_leads(
-    chart: str, replicas: int
-) -> None:
+def test_rollout_keeps_the_one_pod_that_can_be_ready_until_a_new_one_leads(chart: str, replicas: int) -> None:
     installed = with_replicas(chart, replicas)
-    assert update(installed) == {"maxSurge": 1, "maxUnavailable": "100%"}
+    assert update(installed) == {"maxSurge": 1, "maxUnavailable": replicas - 1}
+    (variable,) = [one for one in installed.picker["env"] if one["name"] == "POD_TEMPLATE_HASH"]
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['pod-template-hash']"
     assert installed.the("Deployment")["spec"]["progressDeadlineSeconds"] == 2**31 - 1
 
 

@@ -163,7 +163,11 @@ def test_kubelet_asks_the_health_port_for_services_of_the_picker(chart: str) -> 
 @charts
 def test_picker_knows_its_pod_and_namespace(chart: str) -> None:
     fields = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in release(chart).picker["env"]}
-    assert fields == {"NAMESPACE": "metadata.namespace", "POD_NAME": "metadata.name"}
+    assert fields == {
+        "NAMESPACE": "metadata.namespace",
+        "POD_NAME": "metadata.name",
+        "POD_TEMPLATE_HASH": "metadata.labels['pod-template-hash']",
+    }
 
 
 @charts

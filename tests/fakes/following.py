@@ -26,6 +26,7 @@ class Seen:
     pools: list[Sequence[EndpointSpec] | None] = field(default_factory=list)
     policies: PolicySet = NO_POLICIES
     leading: list[bool] = field(default_factory=list)
+    is_warm: bool = True
 
     @property
     def destinations(self) -> list[str]:
@@ -56,7 +57,7 @@ async def followed(
     seen, metrics = Seen(), Metrics(CollectorRegistry())
     cluster = Cluster(
         Wanted(namespace="default", pool=wanted, is_elected=is_elected),
-        Listeners(seen.pools.append, seen.use, seen.leading.append),
+        Listeners(seen.pools.append, seen.use, seen.leading.append, lambda: seen.is_warm),
         metrics=metrics,
         log=make_context().log if log_to is None else make_logger(1, stream=log_to),
         rng=random.Random(0),

@@ -75,3 +75,63 @@ async def test_lease_that_cannot_be_had_is_tried_again(api: KubeApi, code: int) 
     api.failures = [(code, "no")] * 8
     async with followed(is_elected=True) as (seen, _):
         await until(lambda: seen.leading == [True])
+
+
+class TestRollout:
+    """Pickers of a new pod template replace those of an old one."""
+
+    async def test_leader_hands_over_to_a_warm_successor_and_leads_until_it_has_taken_over(
+        self, api: KubeApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("POD_TEMPLATE_HASH", "old")
+        async with followed(is_elected=True) as (old, _):
+            await until(lambda: old.leading == [True])
+            monkeypatch.setenv("POD_TEMPLATE_HASH", "new")
+            async with followed(is_elected=True) as (new, _):
+                new.is_warm = False
+                await until(lambda: new.leading == [False])
+                await asyncio.sleep(0.2)
+                assert (old.leading, new.leading) == ([True], [False])
+                new.is_warm = True
+                async with asyncio.timeout(5):
+                    while new.leading != [False, True]:
+                        assert old.leading == [True], "no moment without a leader"
+                        await asyncio.sleep(0.001)
+                await until(lambda: old.leading == [True, False])
+                await asyncio.sleep(0.3)
+                assert (old.leading, new.leading) == ([True, False], [False, True])
+
+    async def test_standby_of_the_same_template_waits(self, api: KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("POD_TEMPLATE_HASH", "same")
+        async with followed(is_elected=True) as (first, _):
+            await until(lambda: first.leading == [True])
+            async with followed(is_elected=True) as (second, _):
+                await asyncio.sleep(0.3)
+                assert (first.leading, second.leading) == ([True], [False])
+
+    async def test_older_picker_does_not_succeed(self, api: KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("POD_TEMPLATE_HASH", "old")
+        spec = {"holderIdentity": "other", "leaseDurationSeconds": 1, "renewTime": "t"}
+        api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": spec})
+        async with followed(is_elected=True) as (older, _):
+            await until(lambda: older.leading == [False])
+            monkeypatch.setenv("POD_TEMPLATE_HASH", "new")
+            async with followed(is_elected=True) as (younger, _):
+                await until(lambda: [True] in [older.leading[-1:], younger.leading[-1:]])
+                await until(lambda: younger.leading[-1:] == [True] and older.leading[-1:] == [False])
+                await asyncio.sleep(0.3)
+                assert younger.leading[-1] is True
+
+    async def test_successor_that_vanishes_leaves_the_leader(
+        self, api: KubeApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("POD_TEMPLATE_HASH", "old")
+        async with followed(is_elected=True) as (old, _):
+            await until(lambda: old.leading == [True])
+            lease = api.objects[f"{LEASES}/leases"][NAME]
+            gone = '{"identity": "gone", "template": "new", "startedAt": "2999-01-01T00:00:00.000000Z"}'
+            annotations = {**lease["metadata"]["annotations"], "endpoint-picker/successor": gone}
+            api.put(f"{LEASES}/leases", {**lease, "metadata": {**lease["metadata"], "annotations": annotations}})
+            await until(lambda: holder(api) == "gone")
+            await until(lambda: holder(api) not in {"", "gone"})
+            assert old.leading == [True]

@@ -42,6 +42,10 @@ lifecycle:
       valueFrom:
         fieldRef:
           fieldPath: metadata.name
+    - name: POD_TEMPLATE_HASH
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.labels['pod-template-hash']
     {{- with $picker.env }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -60,10 +60,9 @@ strategy:
   rollingUpdate:
     maxSurge: 1
     {{- if include "picker.is_elected" . }}
-    # Only the leader is ever ready. Wherever one pod has to stay available, it is the old leader: it would never be
-    # stopped, and no new pod would ever be ready. With 100% all old pods are told to stop as soon as one new pod is
-    # started; the leader gives up its lease at once and finishes what it has, and the new pod leads when it is up.
-    maxUnavailable: 100%
+    # Only the leader is ever ready, so that one pod is all that can be asked to stay. It leads until a new pod is warm,
+    # and hands its lease over to that.
+    maxUnavailable: {{ sub (int .Values.inferenceExtension.replicas) 1 }}
     {{- else }}
     # The new pod is ready before an old one is told to stop.
     maxUnavailable: 0
