@@ -1,14 +1,15 @@
 """Builds plugins for `epp.assembly`: one for each entry of the configuration, and the defaults that it leaves out."""
 
+import contextlib
 import enum
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from epp.config import PluginSpec, decode
-from epp.plugin import Attribute, ConfigurationError, PluginContext, PluginParams, Problem
+from epp.plugin import Attribute, ConfigurationError, Connected, PluginContext, PluginParams, Problem
 from epp.registry import Registry
 
 
@@ -99,7 +100,7 @@ class Workshop:
         """Let plugins find each other, now that all are built."""
         for name, plugin in self.plugins.items():
             if hasattr(plugin, "connect"):
-                self._noting(self._paths.get(name, ""), f"plugin `{name}`", lambda: plugin.connect(self.plugins))  # noqa: B023 - called at once
+                self._noting(self._paths.get(name, ""), f"plugin `{name}`", lambda: self._connect(plugin))  # noqa: B023 - called at once
 
     def is_built(self, name: str) -> bool:
         """Tell whether there is a live plugin of this name."""
@@ -191,8 +192,13 @@ class Workshop:
         kind = self._registry.load(spec.type)
         arguments = self._arguments(kind, spec, path)
         if arguments is not None:
-            self.plugins[spec.ref] = kind(**arguments)
+            with _among_parameters():
+                self.plugins[spec.ref] = kind(**arguments)
             self.built[spec.ref] = Built(spec, self.plugins[spec.ref])
+
+    def _connect(self, plugin: Connected) -> None:
+        with _among_parameters():
+            plugin.connect(self.plugins)
 
     def _noting(self, path: str, what: str, do: Callable[[], None]) -> None:
         """Do something with a plugin, and note why that fails."""
@@ -225,6 +231,18 @@ class Workshop:
         if spec.parameters and not takes_parameters:
             self._problems.append(Problem(_join(path, "parameters"), f"`{spec.type}` takes no parameters"))
         return arguments if len(self._problems) == before else None
+
+
+@contextlib.contextmanager
+def _among_parameters() -> Iterator[None]:
+    """Complete the paths of a plugin's own problems: it knows where among its parameters something stands, no more."""
+    try:
+        yield
+    except ConfigurationError as error:
+        whole = [
+            Problem(problem.path and _join("parameters", problem.path), problem.message) for problem in error.problems
+        ]
+        raise ConfigurationError(whole) from error
 
 
 def _declared(plugin: object, name: str) -> Sequence[type[Attribute]]:

@@ -47,7 +47,7 @@ class CoreMetricsExtractor:
         if params.default_engine not in self._engines:
             hint = did_you_mean(params.default_engine, self._engines)
             message = f"no engine is named `{params.default_engine}`{hint}"
-            raise ConfigurationError([Problem("parameters.defaultEngine", message)])
+            raise ConfigurationError([Problem("defaultEngine", message)])
         self._default = params.default_engine
         self._label_keys = ENGINE_LABELS if params.engine_label_key is None else (params.engine_label_key,)
         self._layouts: dict[Endpoint, Layout] = {}

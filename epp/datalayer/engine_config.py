@@ -48,7 +48,7 @@ class EngineConfig(PluginParams):
 def configured(config: EngineConfig, known: Engine | None, place: int) -> Engine:
     """Return the engine of the configuration; raises `ConfigurationError` for specs that cannot be read."""
     problems: list[Problem] = []
-    path = f"parameters.engineConfigs[{place}]"
+    path = f"engineConfigs[{place}]"
 
     def spec(text: str, key: str) -> Specs:
         try:

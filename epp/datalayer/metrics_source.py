@@ -52,9 +52,7 @@ class MetricsDataSource:
     def __init__(self, params: Params) -> None:
         self._params = params
         self.interval_s = (
-            None
-            if params.interval is None
-            else read_duration(params.interval, "parameters.interval", at_least_s=MIN_INTERVAL_S)
+            None if params.interval is None else read_duration(params.interval, "interval", at_least_s=MIN_INTERVAL_S)
         )
         self._tls = _client_tls(params) if params.scheme == "https" else None
         self._token_path = Path(params.token_path) if params.token_path else None
@@ -137,17 +135,17 @@ def _client_tls(params: Params) -> ssl.SSLContext:
     """Return how to speak TLS; raises `ConfigurationError` for files that cannot be used."""
     context = ssl.create_default_context()
     if params.client_key_path and not params.client_cert_path:
-        raise ConfigurationError([Problem("parameters.clientKeyPath", "needs clientCertPath beside it")])
+        raise ConfigurationError([Problem("clientKeyPath", "needs clientCertPath beside it")])
     try:
         if params.ca_cert_path:
             context.load_verify_locations(params.ca_cert_path)
     except OSError as error:
-        raise ConfigurationError([Problem("parameters.caCertPath", f"cannot be used: {error}")]) from error
+        raise ConfigurationError([Problem("caCertPath", f"cannot be used: {error}")]) from error
     try:
         if params.client_cert_path:
             context.load_cert_chain(params.client_cert_path, params.client_key_path)
     except OSError as error:
-        raise ConfigurationError([Problem("parameters.clientCertPath", f"cannot be used: {error}")]) from error
+        raise ConfigurationError([Problem("clientCertPath", f"cannot be used: {error}")]) from error
     if params.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -159,7 +157,7 @@ def _read_token(path: Path) -> str:
     try:
         token = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([Problem("parameters.tokenPath", f"cannot be read: {error}")]) from error
+        raise ConfigurationError([Problem("tokenPath", f"cannot be read: {error}")]) from error
     if not token or not token.isprintable():
-        raise ConfigurationError([Problem("parameters.tokenPath", f"`{path}` holds no token")])
+        raise ConfigurationError([Problem("tokenPath", f"`{path}` holds no token")])
     return token

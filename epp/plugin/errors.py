@@ -57,7 +57,11 @@ class Problem:
     """One thing that is wrong with a configuration, and where."""
 
     path: str
-    """Such as ``plugins[2].parameters.path``; empty for the file as a whole."""
+    """Such as ``plugins[2].parameters.path``; empty for the file as a whole.
+
+    A plugin names its own parameters and nothing around them, such as ``rules[0].label``; empty for the plugin as a
+    whole.
+    """
     message: str
 
     def __str__(self) -> str:
@@ -67,6 +71,8 @@ class Problem:
 class ConfigurationError(Exception):
     """The process cannot start like this; lists every problem that was found, not just the first."""
 
-    def __init__(self, problems: Iterable[Problem | str]) -> None:
-        self.problems = [Problem("", problem) if isinstance(problem, str) else problem for problem in problems]
+    def __init__(self, problems: Iterable[Problem | str] | Problem | str) -> None:
+        """Take one problem or several, each a sentence or, where it has a path, a `Problem`."""
+        several = [problems] if isinstance(problems, Problem | str) else problems
+        self.problems = [Problem("", one) if isinstance(one, str) else one for one in several]
         super().__init__("\n".join(map(str, self.problems)))

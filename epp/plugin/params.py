@@ -30,7 +30,8 @@ def parse_duration(text: str) -> float:
 def read_duration(text: str, path: str, *, at_least_s: float = 0.0) -> float:
     """Return seconds of a parameter that is a duration.
 
-    Raises `ConfigurationError` at its ``path``, such as ``parameters.timeout``, for one that is none or too short.
+    Raises `ConfigurationError` at its ``path`` among the plugin's parameters, such as ``timeout`` or
+    ``service.timeout``, for one that is none or too short.
     """
     try:
         seconds = parse_duration(text)

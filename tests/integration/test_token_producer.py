@@ -223,8 +223,8 @@ async def test_request_that_the_engine_refuses_is_no_failure(engine: Engine) -> 
 @pytest.mark.parametrize(
     ("vllm", "message"),
     [
-        pytest.param(Vllm(timeout="soon"), "parameters.vllm.timeout: `soon` is no duration", id="timeout"),
-        pytest.param(Vllm(timeout="0s"), "parameters.vllm.timeout: must be 1ms or more", id="no time"),
+        pytest.param(Vllm(timeout="soon"), "vllm.timeout: `soon` is no duration", id="timeout"),
+        pytest.param(Vllm(timeout="0s"), "vllm.timeout: must be 1ms or more", id="no time"),
         pytest.param(Vllm(url="localhost:8000"), "must begin with http:// or https://", id="no URL"),
     ],
 )

@@ -175,7 +175,7 @@ class Follower:
     def connect(self, plugins: Mapping[str, object]) -> None:
         one = plugins.get("heartbeat")
         if not isinstance(one, Heartbeat):
-            raise ConfigurationError([Problem("parameters.heartbeat", "names no heartbeat")])
+            raise ConfigurationError([Problem("heartbeat", "names no heartbeat")])
 
 
 class Ledger:

@@ -1,12 +1,22 @@
 """Plugins are built from the configuration, and what only they can tell is reported with everything else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from epp.assembled import Assembly
-from epp.plugin import Attribute, ConfigurationError, Endpoint, InferenceRequest, PrefixMatches
+from epp.plugin import (
+    Attribute,
+    ConfigurationError,
+    Endpoint,
+    InferenceRequest,
+    PluginContext,
+    PluginParams,
+    PrefixMatches,
+    Problem,
+    read_duration,
+)
 from epp.plugin.testing import make_endpoint, make_request
 from epp.registry import Registry
 from tests.fakes import virtual_time
@@ -26,6 +36,29 @@ class NeedsTheImpossible:
 class FailsToStart:
     def __init__(self) -> None:
         raise RuntimeError("no licence")
+
+
+class FailsOverItsMode:
+    """Raises as authors do who have not read much."""
+
+    def __init__(self, context: PluginContext) -> None:
+        raise ConfigurationError(f"mode of {context.name} is bad")
+
+
+class Params(PluginParams):
+    keep_for: str = "30s"
+    friend: str = "nobody"
+
+
+class KeepsFor:
+    """Checks a parameter itself, and another one when all plugins are there."""
+
+    def __init__(self, params: Params) -> None:
+        self._friend = params.friend
+        self._keep_for_s = read_duration(params.keep_for, "keepFor", at_least_s=1.0)
+
+    def connect(self, plugins: Mapping[str, object]) -> None:
+        raise ConfigurationError(Problem("friend", f"no plugin is named `{self._friend}`"))
 
 
 class First(Attribute):
@@ -63,6 +96,8 @@ TEST_TYPES = {
     "makes-first-of-second": "MakesFirstOfSecond",
     "needs-the-impossible": "NeedsTheImpossible",
     "fails-to-start": "FailsToStart",
+    "fails-over-its-mode": "FailsOverItsMode",
+    "keeps-for": "KeepsFor",
     "not-there": "NotThere",
     "helpful-scorer": "HelpfulScorer",
 }
@@ -248,6 +283,21 @@ def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:
             "plugins: [{type: fails-to-start}]\n",
             "plugins[0]: plugin type `fails-to-start` failed to start: RuntimeError('no licence')",
             id="constructor raises",
+        ),
+        pytest.param(
+            "plugins: [{type: fails-over-its-mode, name: m}]\n",
+            "plugins[0]: mode of m is bad",
+            id="constructor refuses with a sentence",
+        ),
+        pytest.param(
+            "plugins: [{type: keeps-for, parameters: {keepFor: soon}}]\n",
+            "plugins[0].parameters.keepFor: `soon` is no duration; write it like 30s, 500ms or 1m30s",
+            id="constructor refuses a parameter",
+        ),
+        pytest.param(
+            "plugins: [{type: keeps-for}]\n",
+            "plugins[0].parameters.friend: no plugin is named `nobody`",
+            id="plugin refuses a parameter once all are there",
         ),
         pytest.param(
             "plugins: [{type: needs-the-impossible}]\n",

@@ -41,7 +41,7 @@ class LabelSelectorFilter:
             needs_values = one.operator in {Operator.IN, Operator.NOT_IN}
             if bool(one.values) is not needs_values:
                 message = f"must {'' if needs_values else 'not '}be given with operator {one.operator.value}"
-                raise ConfigurationError([Problem(f"parameters.matchExpressions[{i}].values", message)])
+                raise ConfigurationError([Problem(f"matchExpressions[{i}].values", message)])
         self._params = params
 
     def filter(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:

@@ -49,7 +49,7 @@ class PrefixCacheAffinityFilter:
     def __init__(self, params: Params, context: PluginContext) -> None:
         if params.ttft_source is TtftSource.LATENCY_PREDICTOR:
             message = "latencyPredictor is not there; use prefillThroughput"
-            raise ConfigurationError([Problem("parameters.ttftSource", message)])
+            raise ConfigurationError([Problem("ttftSource", message)])
         self._params = params
         self._random = context.random
 

@@ -44,7 +44,7 @@ class PrecisePrefixCacheProducer:
         """Raise `ConfigurationError` for engines that are to connect by themselves."""
         if not params.kv_events_config.discover_pods:
             message = "false is not supported: engines are listened to at sockets of their own"
-            raise ConfigurationError([Problem("parameters.kvEventsConfig.discoverPods", message)])
+            raise ConfigurationError([Problem("kvEventsConfig.discoverPods", message)])
         self._params = params
         self._name = context.name
         self.max_memory_bytes = params.approximate.max_index_bytes

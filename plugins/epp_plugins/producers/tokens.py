@@ -90,7 +90,7 @@ class TokenProducer:
         """Raise `ConfigurationError` for a timeout that is none, or a URL that cannot be one."""
         self._params = params
         self._model = params.vllm.model_name or params.model_name
-        self._timeout_s = read_duration(params.vllm.timeout, "parameters.vllm.timeout", at_least_s=LEAST_TIMEOUT_S)
+        self._timeout_s = read_duration(params.vllm.timeout, "vllm.timeout", at_least_s=LEAST_TIMEOUT_S)
         self.deadline_s = self._timeout_s + GRACE_S
         self._url = _base_url(params.vllm.url)
         self._context = context
@@ -258,5 +258,5 @@ def _media_from(rendered: _Rendered) -> int | None:
 
 def _base_url(url: str | None) -> str | None:
     if url is not None and not url.startswith(("http://", "https://")):
-        raise ConfigurationError([Problem("parameters.vllm.url", f"`{url}` must begin with http:// or https://")])
+        raise ConfigurationError([Problem("vllm.url", f"`{url}` must begin with http:// or https://")])
     return url.rstrip("/") if url else None

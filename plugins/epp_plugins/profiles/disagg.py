@@ -86,7 +86,7 @@ class DisaggProfileHandler:
         self._deciders: dict[str, Decider] = {}
         if self._is_prefill_first and self._decider_names[self._names.prefill]:
             message = "would never be asked: with prefill-first every prompt is computed elsewhere"
-            raise ConfigurationError([Problem("parameters.deciders.prefill", message)])
+            raise ConfigurationError([Problem("deciders.prefill", message)])
 
     @property
     def optional_profiles(self) -> Collection[str]:
@@ -100,7 +100,7 @@ class DisaggProfileHandler:
                 continue
             decider = plugins.get(name)
             if not hasattr(decider, "is_worth_it"):
-                raise ConfigurationError([Problem("parameters.deciders", f"no decider is named `{name}`")])
+                raise ConfigurationError([Problem("deciders", f"no decider is named `{name}`")])
             self._deciders[profile] = decider
 
     def select(

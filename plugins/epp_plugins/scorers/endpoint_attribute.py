@@ -64,10 +64,10 @@ class EndpointAttributeScorer:
         self._range = normalization.fixed_range
         if self._range is not None and normalization.adaptive_range is not None:
             message = "fixedRange and adaptiveRange exclude each other"
-            raise ConfigurationError([Problem("parameters.algorithm.normalization", message)])
+            raise ConfigurationError([Problem("algorithm.normalization", message)])
         if self._range is not None and not self._range.min <= self._range.max:
             message = "min must not be above max"
-            raise ConfigurationError([Problem("parameters.algorithm.normalization.fixedRange", message)])
+            raise ConfigurationError([Problem("algorithm.normalization.fixedRange", message)])
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate; 0 for one without the number, 1 for all others where there is no range."""

@@ -69,10 +69,10 @@ class LookupProducer:
     def __init__(self, params: Params) -> None:
         """Raise `ConfigurationError` for a timeout that is none, or a URL that cannot be one."""
         if not params.url.startswith(("http://", "https://")):
-            raise ConfigurationError([Problem("parameters.url", "must begin with http:// or https://")])
+            raise ConfigurationError([Problem("url", "must begin with http:// or https://")])
         self._url = params.url
         self._header = params.header.lower()
-        self.deadline_s = read_duration(params.timeout, "parameters.timeout", at_least_s=0.001)
+        self.deadline_s = read_duration(params.timeout, "timeout", at_least_s=0.001)
         self._http: aiohttp.ClientSession | None = None
 
     async def run_in_background(self) -> None:

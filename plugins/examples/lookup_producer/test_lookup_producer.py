@@ -96,8 +96,8 @@ def test_timeout_is_the_producers_deadline() -> None:
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
-        pytest.param(Params(url="service:80"), "parameters.url: must begin with http:// or https://", id="no URL"),
-        pytest.param(Params(url="http://service", timeout="soon"), "parameters.timeout: `soon` is no", id="no time"),
+        pytest.param(Params(url="service:80"), "url: must begin with http:// or https://", id="no URL"),
+        pytest.param(Params(url="http://service", timeout="soon"), "timeout: `soon` is no", id="no time"),
     ],
 )
 def test_bad_parameters_stop_the_start(params: Params, problem: str) -> None:

@@ -104,18 +104,17 @@ def test_new_engine_is_read_under_its_label() -> None:
     [
         pytest.param(
             Params(default_engine="vlm"),
-            "parameters.defaultEngine: no engine is named `vlm`; did you mean `vllm`?",
+            "defaultEngine: no engine is named `vlm`; did you mean `vllm`?",
             id="default",
         ),
         pytest.param(
             Params(engine_configs=[EngineConfig(name="e", kv_usage_spec="a b")]),
-            "parameters.engineConfigs[0].kvUsageSpec: `a b` is no metric; write it like name or name{label=value}",
+            "engineConfigs[0].kvUsageSpec: `a b` is no metric; write it like name or name{label=value}",
             id="spec",
         ),
         pytest.param(
             Params(engine_configs=[EngineConfig(name="e", custom_metrics=[CustomMetric("k", "m{x}")])]),
-            "parameters.engineConfigs[0].customMetrics[0].metricSpec: `x` in `m{x}` is no label; "
-            "write it like label=value",
+            "engineConfigs[0].customMetrics[0].metricSpec: `x` in `m{x}` is no label; write it like label=value",
             id="label",
         ),
     ],
