@@ -29,8 +29,10 @@ from epp.plugin import (
     InFlight,
     Load,
 )
-from epp.scheduling.explain import explanation
+from epp.scheduling.explain import LEAST_LEAD, explanation
 
+MOST_NAMED = 4
+"""Endpoints on one line; of more, only their number is told."""
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -180,12 +182,18 @@ def _profile_lines(profile: Mapping[str, object]) -> list[str]:
     assert isinstance(rows, list)  # noqa: S101 - likewise
     lines += [f"  removed by {one['by']}: {', '.join(one['endpoints'])}" for one in removed]
     lines += [f"  {line}" for line in _columns(rows)]
-    if profile["margin"] is not None:
-        lines.append(f"  ahead by {profile['margin']}")
+    lines += _lead_lines(profile["margin"], _texts(profile["tied"]))
     if isinstance(flip, dict):
-        change = f"{flip['scorer']} at {flip['becomes']:g} in place of {flip['weight']:g}"
-        lines.append(f"  {flip['winner']} would win with {change}")
+        change = f"{flip['scorer']} at {flip['becomes']:.9g} in place of {flip['weight']:.9g}"
+        lines.append(f"  {' or '.join(flip['winners'])} would win with {change}")
     return lines
+
+
+def _lead_lines(margin: object, tied: Sequence[str]) -> list[str]:
+    if tied:
+        others = " and ".join(tied) if len(tied) <= MOST_NAMED else f"{len(tied)} others"
+        return [f"  as good as {others}: the choice between them was by chance"]
+    return [] if margin is None else [f"  ahead by {margin or f'less than {LEAST_LEAD:g}'}"]
 
 
 def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:

@@ -1,12 +1,19 @@
 """Why a profile picked what it picked, and how little would have changed that."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-from epp.plugin import ProfileResult
+from epp.plugin import ProfileResult, ScoreColumn
 
 SHOWN = 4
 """Digits after the point: what is shown adds up to the eye, the decision itself is not rounded."""
+
+
+LEAST_LEAD = 10.0**-SHOWN
+"""How far ahead another endpoint has to be to win to the eye as well."""
+DIGITS = 3
+"""Of a weight that is told, at least; as many more, one by one, where these would round it away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +24,9 @@ class Flip:
     weight: float
     """As it is."""
     becomes: float
-    """From there on the other one is ahead."""
-    winner: str
-    """The other endpoint."""
+    """With this the others are ahead; in few digits, so a little beyond where they would be level."""
+    winners: Sequence[str]
+    """The other endpoint; several that would be level with each other."""
 
 
 def margin_of(result: ProfileResult) -> float | None:
@@ -29,34 +36,61 @@ def margin_of(result: ProfileResult) -> float | None:
     return result.totals[winner] - max(others) if others else None
 
 
+def tied_with(result: ProfileResult) -> list[str]:
+    """Return the other endpoints with the pick's total, if that is the highest."""
+    picked = result.picked[0]
+    most = max(result.totals)
+    best = [one for one, total in zip(result.candidates, result.totals, strict=True) if total == most]
+    return [one.key for one in best if one != picked] if picked in best else []
+
+
 def flip_of(result: ProfileResult) -> Flip | None:
     """Return the smallest change of one weight that would have changed the pick; ``None`` when no single one would.
 
-    Totals are sums of weight x score, so with the other weights as they are the totals of two candidates meet where the
-    weight has changed by their difference divided by that of their scores. A weight is more than 0.
+    Each is tried before it is told: rounded, it may be too little, or enough for a third endpoint. A weight is more
+    than 0.
     """
     winner = result.candidates.index(result.picked[0])
-    flips = [
-        Flip(
-            scorer=column.scorer,
-            weight=column.weight,
-            becomes=becomes,
-            winner=result.candidates[i].key,
-        )
-        for column in result.columns
-        for i, total in enumerate(result.totals)
-        if i != winner
-        for becomes in _meeting(column.weight, result.totals[winner] - total, column.scores[winner] - column.scores[i])
-    ]
-    return min(flips, key=lambda flip: abs(flip.becomes - flip.weight), default=None)
+    ways = sorted(_ways(result, winner), key=lambda way: abs(way[1] - way[0].weight))
+    flips = (_flip(result, winner, column, enough) for column, enough in ways)
+    return next((flip for flip in flips if flip is not None), None)
 
 
-def _meeting(weight: float, ahead: float, better: float) -> list[float]:
-    """Return the weight at which two totals meet, if there is one that may be."""
-    if not better or ahead < 0:
-        return []
-    becomes = weight - ahead / better
-    return [becomes] if becomes > 0 else []
+def _ways(result: ProfileResult, winner: int) -> Iterator[tuple[ScoreColumn, float]]:
+    """Yield the weights of single scorers with which another endpoint's total is above the pick's.
+
+    Totals are sums of weight x score, so with the other weights as they are the totals of two candidates meet where the
+    weight has changed by their difference divided by that of their scores.
+    """
+    for column in result.columns:
+        for score, total in zip(column.scores, result.totals, strict=True):
+            ahead, better = result.totals[winner] - total, column.scores[winner] - score
+            enough = column.weight - (ahead + LEAST_LEAD) / better if better and ahead >= 0 else 0.0
+            if enough > 0:
+                yield column, enough
+
+
+def _flip(result: ProfileResult, winner: int, column: ScoreColumn, enough: float) -> Flip | None:
+    """Return what changes with a weight, in as few digits as will do."""
+    first = DIGITS - 1 - math.floor(math.log10(max(column.weight, enough)))
+    for digits in range(first, first + DIGITS):
+        becomes = _rounded(enough, digits, up=enough > column.weight)
+        change = becomes - column.weight
+        totals = [total + change * score for total, score in zip(result.totals, column.scores, strict=True)]
+        best = max(totals)
+        if becomes > 0 and best - totals[winner] > LEAST_LEAD / 2:
+            winners = [one.key for one, total in zip(result.candidates, totals, strict=True) if _is_level(total, best)]
+            return Flip(scorer=column.scorer, weight=column.weight, becomes=becomes, winners=winners)
+    return None
+
+
+def _rounded(number: float, digits: int, *, up: bool) -> float:
+    scale = 10.0**digits
+    return round((math.ceil if up else math.floor)(number * scale) / scale, digits)
+
+
+def _is_level(total: float, best: float) -> bool:
+    return math.isclose(total, best, rel_tol=1e-9)
 
 
 def explanation(result: ProfileResult) -> Mapping[str, object]:
@@ -71,12 +105,6 @@ def explanation(result: ProfileResult) -> Mapping[str, object]:
         "candidates": result.table(),
         "picked": [one.key for one in result.picked],
         "margin": None if margin is None else round(margin, SHOWN),
-        "flip": None
-        if flip is None
-        else {
-            "scorer": flip.scorer,
-            "weight": flip.weight,
-            "becomes": round(flip.becomes, SHOWN),
-            "winner": flip.winner,
-        },
+        "tied": tied_with(result),
+        "flip": None if flip is None else asdict(flip),
     }

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from epp.cli import main
 from epp.demo.parts import HOST
-from epp.explaining import Question, explain
+from epp.explaining import Question, as_table, explain
 from tests.fakes.upstream import running_upstreams
 
 BODY = b'{"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]}'
@@ -45,8 +45,33 @@ def test_decision_and_its_reasons_are_shown(files: tuple[str, str]) -> None:
         "  default/b  1.0           0.3                          0.0                  2.6",
         "  default/a  0.0           0.4                          0.0                  0.8",
         "  ahead by 1.8",
-        "  default/a would win with queue-scorer at 0.2 in place of 2",
+        "  default/a would win with queue-scorer at 0.19 in place of 2",
     ]
+
+
+def test_tie_is_told_as_chance_with_what_would_have_decided(files: tuple[str, str], tmp_path: Path) -> None:
+    request, snapshot = files
+    twins = [{**SNAPSHOT[0], "name": name, "address": f"10.0.0.{i}"} for i, name in enumerate("abc")]
+    Path(snapshot).write_text(json.dumps(twins))
+    lines = epp(request, "--snapshot", snapshot).stdout.splitlines()
+    picked = lines[1].removeprefix("profile default: ")
+    others = " and ".join(f"default/{name}" for name in "abc" if f"default/{name}" != picked)
+    assert lines[-1] == f"  as good as {others}: the choice between them was by chance"
+
+
+@pytest.mark.parametrize(
+    ("profile", "line"),
+    [
+        ({"margin": 0.5}, "ahead by 0.5"),
+        ({"margin": 0.0}, "ahead by less than 0.0001"),
+        ({"margin": 0.0, "tied": ["b"]}, "as good as b: the choice between them was by chance"),
+        ({"margin": 0.0, "tied": list("bcdefg")}, "as good as 6 others: the choice between them was by chance"),
+    ],
+)
+def test_lead_is_told_in_words(profile: dict[str, object], line: str) -> None:
+    common = {"profile": "p", "picked": ["a"], "removed": [], "tied": [], "flip": None, "candidates": [{"total": 1}]}
+    text = as_table({"model": "m", "endpoints": ["a"], "not_ready": [], "profiles": [common | profile]})
+    assert text.splitlines()[-1] == f"  {line}"
 
 
 def test_request_may_come_from_standard_input_and_go_to_a_program(files: tuple[str, str]) -> None:
