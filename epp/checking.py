@@ -2,22 +2,21 @@
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import aiohttp
 import msgspec
 from prometheus_client import CollectorRegistry
 
 from epp.advice import advice_against, advice_on, memory_bytes
-from epp.assembled import Surroundings
+from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
+from epp.config import PlacedProblem
 from epp.config.places import Place, Places
 from epp.observability import Metrics, make_logger
 from epp.plugin import ConfigurationError, Endpoint, EndpointSpec, Problem
+from epp.scheduling import Profile
 
-PAGE_TIMEOUT_S = 5.0
 MEBIBYTE = 1024 * 1024
 
 
@@ -90,35 +89,35 @@ def check_text(text: str, page: bytes | None = None) -> Report:
     try:
         assembly = assemble_text(text, surroundings)
     except ConfigurationError as error:
-        return Report(errors=[_finding(problem, places) for problem in error.problems])
+        return Report(errors=_findings(error.problems, places))
     advice = advice_on(assembly)
     if page is not None:
         spec = EndpointSpec(name="against", address="127.0.0.1", port=1)
         advice += advice_against(assembly, Endpoint(spec), page)
-    lines = []
+    return Report(
+        advice=_findings(advice, places), profiles=list(_profile_lines(assembly)), memory_bytes=memory_bytes(assembly)
+    )
+
+
+def _profile_lines(assembly: Assembly) -> Iterator[str]:
     for profile in assembly.profiles:
-        scorers = ", ".join(f"{one.name} x {one.weight:g}" for one in profile.scorers)
-        lines.append(f"profile {profile.name}: {scorers or 'no scorer'}")
-    findings = [_finding(problem, places) for problem in advice]
-    return Report(advice=findings, profiles=lines, memory_bytes=memory_bytes(assembly))
+        yield f"profile {profile.name}: {_scorers_of(profile)}"
+    if assembly.shadow is not None:
+        profile, share = assembly.shadow.profile, assembly.shadow.sample_ratio
+        yield f"profile {profile.name}, in the shadow of {share * 100:.4g}% of the requests: {_scorers_of(profile)}"
 
 
-async def page_of(where: str) -> bytes:
-    """Return a metrics page, from a URL or a file; raises `OSError` when it cannot be had."""
-    if not where.startswith(("http://", "https://")):
-        return _read(Path(where))
-    timeout = aiohttp.ClientTimeout(total=PAGE_TIMEOUT_S)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(where) as response:
-            response.raise_for_status()
-            return await response.read()
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise OSError(f"{where}: {str(error) or 'no answer in time'}") from error
+def _scorers_of(profile: Profile) -> str:
+    return ", ".join(f"{one.name} x {one.weight:g}" for one in profile.scorers) or "no scorer"
 
 
-def _read(path: Path) -> bytes:
-    return path.read_bytes()
+def _findings(problems: Iterable[Problem], places: Places) -> list[Finding]:
+    """Return them as they stand in the file from top to bottom."""
+    found = [Finding(path=one.path, message=one.message, place=_place(one, places)) for one in problems]
+    return sorted(found, key=lambda one: (one.place.line, one.place.column) if one.place else (0, 0))
 
 
-def _finding(problem: Problem, places: Places) -> Finding:
-    return Finding(path=problem.path, message=problem.message, place=places.of(problem.path))
+def _place(problem: Problem, places: Places) -> Place | None:
+    if isinstance(problem, PlacedProblem):
+        return Place(problem.line, problem.column)
+    return places.of(problem.path)

@@ -85,10 +85,15 @@ def check_config(file: Path, against: str | None, strict: bool, form: str) -> No
 
     What is valid and will hurt all the same is printed as advice.
     """
-    from epp.checking import check_text, page_of  # noqa: PLC0415 - plugins are imported when they are asked for
+    from epp.checking import check_text  # noqa: PLC0415 - plugins are imported when they are asked for
+    from epp.engine_page import page_of  # noqa: PLC0415 - likewise
 
     try:
         page = None if against is None else asyncio.run(page_of(against))
+    except ConfigurationError as error:
+        click.echo(f"epp: {error}", err=True)
+        sys.exit(1)
+    try:
         report = check_text(file.read_text(), page)
     except (UnicodeDecodeError, OSError) as error:
         click.echo(f"{file}: {error}", err=True)

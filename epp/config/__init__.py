@@ -12,13 +12,14 @@ can know, and all of them are reported at once.
 from epp.config.check import check
 from epp.config.decode import decode, did_you_mean
 from epp.config.defaults import DEFAULT_CONFIG
-from epp.config.load import read_config, read_yaml
+from epp.config.load import PlacedProblem, read_config, read_yaml
 from epp.config.model import EndpointPickerConfig, PluginSpec, ProfilePluginSpec, ProfileSpec
 from epp.config.notes import notes_on
 
 __all__ = [
     "DEFAULT_CONFIG",
     "EndpointPickerConfig",
+    "PlacedProblem",
     "PluginSpec",
     "ProfilePluginSpec",
     "ProfileSpec",

@@ -53,9 +53,9 @@ HERE = "schedulingProfiles[0]"
         pytest.param(
             config(QUEUE, PREFIX, queue_scorer=0, prefix_cache_scorer=1),
             [
-                f"{HERE}.plugins[0].weight: is 0, so this scorer has no say",
                 f"{HERE}: has no scorer that rates load, so a busy endpoint gets as much as an idle one",
                 f"{HERE}: `prefix-cache-scorer` has 100% of all weight and decides alone",
+                f"{HERE}.plugins[0].weight: is 0, so this scorer has no say",
             ],
             id="load without a say",
         ),

@@ -42,9 +42,45 @@ def test_invalid_configuration_is_1_and_all_problems_are_shown(tmp_path: Path) -
     entry, unknown = "schedulingProfiles[0].plugins[0]", "plugin type `queue-scorrer` is not installed"
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"{file}:10:9: error: {entry}.weight: expected `float | null`, got `str`",
-        f"{file}:9:9: error: {entry}.pluginRef: no plugin is named `queue-scorer`; did you mean `queue-scorrer`?",
         f"{file}:5:5: error: plugins[0].type: {unknown}; did you mean `queue-scorer`?",
+        f"{file}:9:9: error: {entry}.pluginRef: no plugin is named `queue-scorer`; did you mean `queue-scorrer`?",
+        f"{file}:10:9: error: {entry}.weight: expected `float | null`, got `str`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("a: 1\nb: 2\n  a: 3\n", "3:4: error: not valid YAML: mapping values", id="wrong syntax"),
+        pytest.param("a: 1\nb:\n  c: 1\n  c: 2\n", "4:3: error: not valid YAML: duplicate key `c`", id="twice"),
+        pytest.param("a: 1\nb: \x00\n", "2:4: error: not valid YAML: special characters are not", id="no character"),
+        pytest.param("a: 1\nb: 2024-99-99\n", "2:4: error: not valid YAML: month must be in", id="no date"),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    result = epp("check-config", str(file))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{file}:{complaint}")
+    assert "line" not in result.stderr
+    place = complaint.split(":")
+    assert f"(line {place[0]}, column {place[1]})" in epp("serve", "--config-file", str(file)).stderr
+
+
+SHADOW = """
+  - name: next
+    plugins: []
+shadow: {profileRef: next, sampleRatio: 0.25}
+"""
+
+
+def test_profile_in_the_shadow_is_shown_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "shadow.yaml"
+    file.write_text(GOOD.rstrip() + SHADOW)
+    assert epp("check-config", str(file)).stdout.splitlines() == [
+        f"{file}: ok: profile default: queue-scorer x 2",
+        f"{file}: ok: profile next, in the shadow of 25% of the requests: no scorer",
     ]
 
 
@@ -69,15 +105,28 @@ def test_check_is_printed_for_programs(tmp_path: Path) -> None:
     file.write_text("a: [1")
     result = epp("check-config", "--format", "json", str(file))
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["errors"][0]["line"] is None
+    assert json.loads(result.stdout)["errors"][0]["line"] == 1
 
 
-def test_page_that_cannot_be_had_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "good.yaml"
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        pytest.param("http://127.0.0.1:1/metrics", "cannot be reached: Connection refused", id="nobody there"),
+        pytest.param("http://no-such-host.invalid/metrics", "cannot be reached: ", id="no such host"),
+        pytest.param("http://", "is no URL", id="half a URL"),
+        pytest.param("ftp://h/metrics", "must begin with http:// or https://, or be a file", id="other scheme"),
+        pytest.param("missing.txt", "cannot be read: No such file or directory", id="no file"),
+        pytest.param("LOG", "is no metrics page: no line of it is like `name 1` or `name{label=", id="something else"),
+    ],
+)
+def test_page_that_cannot_be_had_is_told(tmp_path: Path, page: str, message: str) -> None:
+    file, log = tmp_path / "good.yaml", tmp_path / "log.txt"
     file.write_text(GOOD)
-    result = epp("check-config", "--against", "http://127.0.0.1:1/metrics", str(file))
+    log.write_text("INFO started 3 workers\n2024-01-01 up\n<html>1</html>\n{} 1\n")
+    where = page.replace("LOG", str(log))
+    result = epp("check-config", "--against", where, str(file))
     assert result.exit_code == 1
-    assert "http://127.0.0.1:1/metrics: " in result.stderr
+    assert result.stderr.startswith(f"epp: --against {where}: {message}")
 
 
 @pytest.mark.parametrize(
