@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from epp.assembled import Assembly
-from epp.config import EndpointPickerConfig, ProfileSpec
+from epp.config import EndpointPickerConfig, ProfilePluginSpec, ProfileSpec
 from epp.plugin import Endpoint, Load, Problem
 from epp.workshop import Role
 
@@ -19,6 +19,8 @@ def advice_on(assembly: Assembly) -> list[Problem]:
     found: list[Problem] = [*assembly.notes]
     for i, profile in enumerate(assembly.config.scheduling_profiles):
         found += _on_profile(assembly, profile, f"schedulingProfiles[{i}]")
+    found += _on_implied_profile(assembly)
+    found += _on_shadow(assembly.config)
     found += _on_unused(assembly)
     found += _on_affinity(assembly)
     return found
@@ -72,6 +74,22 @@ def _on_one_side(weights: Mapping[str, float], path: str) -> Iterator[Problem]:
             yield Problem(path, f"`{name}` has {weight / total:.0%} of all weight and decides alone")
 
 
+def _on_implied_profile(assembly: Assembly) -> Iterator[Problem]:
+    """The same about the profile that there is where the configuration has none."""
+    if assembly.config.scheduling_profiles:
+        return
+    (profile,) = assembly.profiles
+    spec = ProfileSpec(plugins=[ProfilePluginSpec(plugin_ref=one.name) for one in profile.scorers])
+    for problem in _on_profile(assembly, spec, "plugins" if assembly.config.plugins else ""):
+        yield Problem(problem.path, f"there is no profile, and the one of all plugins {problem.message}")
+
+
+def _on_shadow(config: EndpointPickerConfig) -> Iterator[Problem]:
+    if config.shadow is not None and config.shadow.sample_ratio == 0:
+        message = f"is 0, so the profile `{config.shadow.profile_ref}` is tried on no request"
+        yield Problem("shadow.sampleRatio", message)
+
+
 def _on_unused(assembly: Assembly) -> Iterator[Problem]:
     """Filters, scorers and pickers that no profile names."""
     config = assembly.config
@@ -79,11 +97,22 @@ def _on_unused(assembly: Assembly) -> Iterator[Problem]:
         return
     named = {entry.plugin_ref for profile in config.scheduling_profiles for entry in profile.plugins}
     named |= _named_elsewhere(config)
+    taken = _taken_picker(assembly)
     for i, spec in enumerate(config.plugins):
         roles = [role for role in (Role.FILTER, Role.SCORER, Role.PICKER) if _is(assembly, spec.ref, role)]
-        if roles and spec.ref not in named and not _does_more(assembly, spec.ref):
+        if roles and spec.ref not in named and spec.ref != taken and not _does_more(assembly, spec.ref):
             message = f"`{spec.ref}` is a {roles[0].noun} that no profile names, so it does nothing"
+            if taken and Role.PICKER in roles:
+                message += f": `{taken}` is the first, which profiles without a picker take"
             yield Problem(f"plugins[{i}]", message)
+
+
+def _taken_picker(assembly: Assembly) -> str | None:
+    """Return the picker of the profiles that name none, if there are any."""
+    pickers = [spec.ref for spec in assembly.config.plugins if _is(assembly, spec.ref, Role.PICKER)]
+    profiles = assembly.config.scheduling_profiles
+    is_asked = any(not any(entry.plugin_ref in pickers for entry in profile.plugins) for profile in profiles)
+    return pickers[0] if pickers and is_asked else None
 
 
 def _named_elsewhere(config: EndpointPickerConfig) -> set[str]:
@@ -92,8 +121,8 @@ def _named_elsewhere(config: EndpointPickerConfig) -> set[str]:
 
 
 def _does_more(assembly: Assembly, name: str) -> bool:
-    """Tell whether a plugin works without being named: a picker is taken by profiles that have none."""
-    return any(_is(assembly, name, role) for role in (Role.PRODUCER, Role.PICKER, Role.ADMITTER))
+    """Tell whether a plugin works without being named in a profile."""
+    return any(_is(assembly, name, role) for role in (Role.PRODUCER, Role.ADMITTER))
 
 
 def _on_affinity(assembly: Assembly) -> Iterator[Problem]:

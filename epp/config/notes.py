@@ -6,6 +6,8 @@ from epp.config.flow_control import FLOW_CONTROL, is_on
 from epp.config.model import API_VERSIONS, EndpointPickerConfig
 from epp.plugin import Problem
 
+NOBODY_WAITS = "this picker does not let requests wait, it sends them on at once"
+
 
 def notes_on(config: EndpointPickerConfig) -> list[Problem]:
     """Return what whoever wrote the file should know, each with its place."""
@@ -26,9 +28,10 @@ def _old_names(config: EndpointPickerConfig) -> Iterator[Problem]:
 def _waiting(config: EndpointPickerConfig) -> Iterator[Problem]:
     if config.flow_control is not None and not is_on(config, FLOW_CONTROL):
         yield Problem(FLOW_CONTROL, f"has no effect: the feature gate `{FLOW_CONTROL}` is off")
-    elif config.flow_control is not None or is_on(config, FLOW_CONTROL):
-        message = "is checked and has no effect: this picker does not let requests wait, it sends them on at once"
-        yield Problem(FLOW_CONTROL, message)
+    elif config.flow_control is not None:
+        yield Problem(FLOW_CONTROL, f"is checked and has no effect: {NOBODY_WAITS}")
+    elif is_on(config, FLOW_CONTROL):
+        yield Problem("featureGates", f"`{FLOW_CONTROL}` has no effect: {NOBODY_WAITS}")
 
 
 def _other_pickers(config: EndpointPickerConfig) -> Iterator[Problem]:

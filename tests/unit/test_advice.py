@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from epp.checking import check_text
+from epp.config.notes import NOBODY_WAITS
 from epp.config.places import Place, Places
 
 PAGE = (Path(__file__).parents[1] / "data" / "vllm-0.32-metrics.txt").read_bytes()
@@ -33,6 +34,7 @@ def advice(text: str, page: bytes | None = None) -> list[str]:
 
 
 QUEUE, PREFIX, KV = ({"type": f"{name}-scorer"} for name in ("queue", "prefix-cache", "kv-cache-utilization"))
+HEAD = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
 HERE = "schedulingProfiles[0]"
 
 
@@ -73,6 +75,53 @@ HERE = "schedulingProfiles[0]"
             config(QUEUE, KV, queue_scorer=1),
             ["plugins[1]: `kv-cache-utilization-scorer` is a scorer that no profile names, so it does nothing"],
             id="scorer that no profile names",
+        ),
+        pytest.param(
+            config(QUEUE, {"type": "max-score-picker"}, {"type": "random-picker"}, queue_scorer=1),
+            [
+                (
+                    "plugins[2]: `random-picker` is a picker that no profile names, so it does nothing: "
+                    "`max-score-picker` is the first, which profiles without a picker take"
+                )
+            ],
+            id="second picker that no profile names",
+        ),
+        pytest.param(
+            config(QUEUE, {"type": "max-score-picker"}, {"type": "random-picker"}, queue_scorer=1, random_picker=None),
+            ["plugins[1]: `max-score-picker` is a picker that no profile names, so it does nothing"],
+            id="picker where each profile names another",
+        ),
+        pytest.param(
+            HEAD,
+            [": there is no profile, and the one of all plugins has no scorer, so its picker chooses among equals"],
+            id="nothing",
+        ),
+        pytest.param(
+            HEAD + "plugins: [{type: prefix-cache-scorer}]",
+            [
+                (
+                    "plugins: there is no profile, and the one of all plugins has no scorer that rates load, so a busy "
+                    "endpoint gets as much as an idle one"
+                )
+            ],
+            id="no load in the profile of all plugins",
+        ),
+        pytest.param(HEAD + "plugins: [{type: queue-scorer}]", [], id="nothing to say of the profile of all plugins"),
+        pytest.param(
+            config(QUEUE, queue_scorer=1)
+            + "- {name: next, plugins: [{pluginRef: queue-scorer}]}\nshadow: {profileRef: next, sampleRatio: 0}",
+            ["shadow.sampleRatio: is 0, so the profile `next` is tried on no request"],
+            id="shadow of nothing",
+        ),
+        pytest.param(
+            HEAD + "plugins: [{type: queue-scorer}]\nfeatureGates: [flowControl]",
+            [f"featureGates: `flowControl` has no effect: {NOBODY_WAITS}"],
+            id="gate without its section",
+        ),
+        pytest.param(
+            HEAD + "plugins: [{type: queue-scorer}]\nfeatureGates: [flowControl]\nflowControl: {}",
+            [f"flowControl: is checked and has no effect: {NOBODY_WAITS}"],
+            id="gate with its section",
         ),
         pytest.param(
             config(

@@ -411,7 +411,7 @@ def test_entry_without_effect_is_noted() -> None:
     [
         pytest.param("", [], id="nothing"),
         pytest.param("flowControl: {}\n", ["flowControl"], id="flow control that is switched off"),
-        pytest.param("featureGates: [flowControl]\n", ["flowControl"], id="flow control that is on"),
+        pytest.param("featureGates: [flowControl]\n", ["featureGates"], id="flow control that is on"),
         pytest.param("featureGates: [flowControl=true, flowControl=false]\n", [], id="the last gate counts"),
         pytest.param("featureGates: [haPopulateNonLeaderDatastore]\n", ["featureGates"], id="other gate"),
         pytest.param(
