@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,14 +135,18 @@ def explain(  # noqa: PLR0913 - one for each option
     from epp import explaining  # noqa: PLC0415 - plugins are imported when they are asked for
 
     if bool(endpoints) == (snapshot is not None):
-        raise click.UsageError("give either --endpoint, as often as there are servers, or --snapshot")
+        raise click.UsageError(
+            "give either --endpoint, as often as there are servers, or --snapshot; "
+            "a discovery in the configuration is not asked"
+        )
     question = explaining.read_question(request, path=path, headers=headers, endpoints=endpoints, snapshot=snapshot)
     try:
         text = None if config_file is None else Path(config_file).read_text()
     except UnicodeDecodeError as error:
         raise click.UsageError(f"{config_file}: {error}") from error
+    run = partial(explaining.explain, text, question, file=config_file or "FILE")
     try:
-        document = _exit_on_failed_start(lambda: asyncio.run(explaining.explain(text, question)))
+        document = _exit_on_failed_start(lambda: asyncio.run(run()))
     except Rejection as rejection:
         click.echo(f"epp: the request is refused with {rejection.refusal.status}: {rejection.message}", err=True)
         sys.exit(1)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
+from epp.config.places import command_for
 from epp.datalayer.static import parse_endpoints
 from epp.director import ArrivedRequest, Director, Reporting
 from epp.director.parsing import ParserTable
@@ -89,12 +90,18 @@ class Question:
     """In their place what ``/debug/endpoints`` has said."""
 
 
-async def explain(config: str | None, question: Question) -> Mapping[str, object]:
-    """Return the decision as JSON has it; raises `ConfigurationError`, or `Rejection` for a request that is refused."""
+async def explain(config: str | None, question: Question, *, file: str = "FILE") -> Mapping[str, object]:
+    """Return the decision as JSON has it; raises `ConfigurationError`, or `Rejection` for a request that is refused.
+
+    ``file`` is where the configuration is from, for the hint after its problems.
+    """
     metrics = Metrics(CollectorRegistry())
     log = make_logger(0, stream=sys.stderr)
     rng = random.Random(0)  # noqa: S311 - ties, the same each time
-    assembly = assemble_text(config, Surroundings(metrics=metrics, log=log, random=rng))
+    try:
+        assembly = assemble_text(config, Surroundings(metrics=metrics, log=log, random=rng))
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, f"`{command_for(file)}` shows the lines"]) from error
     pool = _read_snapshot(question.snapshot) if question.snapshot is not None else await _scrape(assembly, question)
     policies = Policies(rng)
     policies.use_file(policies_of(assembly.config))

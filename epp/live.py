@@ -1,14 +1,13 @@
 """What the configuration has made; a new one replaces it whole."""
 
-from collections.abc import Sequence
-
 from structlog.typing import FilteringBoundLogger
 
-from epp.assembled import Assembly, Surroundings
+from epp.assembled import Surroundings
+from epp.changes import changes_between, fixed_parts
 from epp.plugin import ConfigurationError, Endpoint
 from epp.reloading import Changes, Workers
 from epp.settings import Settings
-from epp.starting import assemble, check_pool, config_text
+from epp.starting import assemble, check_pool, config_text, first_assembly
 from epp.workshop import reconnect
 
 
@@ -25,9 +24,9 @@ class LiveConfig:
         self._surroundings = surroundings
         self._log = log
         self.text = config_text(settings)
-        self.assembly = assemble(settings, surroundings, self.text)
+        self.assembly = first_assembly(settings, surroundings, self.text)
         check_pool(settings, self.assembly.discovery)
-        self._fixed = _fixed(self.assembly)
+        self._running = fixed_parts(self.assembly)
         self.workers = Workers()
         self._begin()
 
@@ -48,7 +47,7 @@ class LiveConfig:
         except ConfigurationError:
             reconnect(before.built)
             raise
-        changes = _changes(before, self.assembly, fixed=self._fixed)
+        changes = changes_between(before, self.assembly, running=self._running)
         for name in changes.removed:
             self._surroundings.plugin_metrics(name).forget()
         self._begin()
@@ -70,23 +69,3 @@ class LiveConfig:
         for note in self.assembly.notes:
             self._log.warning("config_note", path=note.path, message=note.message)
         self.workers.use(self.assembly.workers)
-
-
-def _changes(before: Assembly, after: Assembly, *, fixed: Sequence[object]) -> Changes:
-    old, new = before.built, after.built
-    old_profiles = {profile.name: profile for profile in before.config.scheduling_profiles}
-    new_profiles = {profile.name: profile for profile in after.config.scheduling_profiles}
-    names = sorted(old_profiles.keys() | new_profiles.keys())
-    return Changes(
-        added=sorted(new.keys() - old.keys()),
-        removed=sorted(old.keys() - new.keys()),
-        changed=sorted(name for name in old.keys() & new.keys() if old[name] is not new[name]),
-        profiles=[name for name in names if old_profiles.get(name) != new_profiles.get(name)],
-        needs_restart=[] if fixed == _fixed(after) else ["dataLayer"],
-    )
-
-
-def _fixed(assembly: Assembly) -> Sequence[object]:
-    """Return what the plugins are made of that find endpoints and fetch their load: they run from start to end."""
-    specs = [assembly.built[name].spec for name in assembly.fixed]
-    return [(spec.type, spec.parameters or {}) for spec in specs]

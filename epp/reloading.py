@@ -9,6 +9,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from epp.config.places import command_for
 from epp.observability import Metrics
 from epp.observability.lifecycle_guards import GuardedWorker
 from epp.plugin import ConfigurationError
@@ -19,15 +20,20 @@ POLL_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What a new configuration has changed, by names of plugins; those that are alike live on."""
+    """The differences of two configurations; plugins that are alike live on."""
 
-    added: Sequence[str] = ()
-    removed: Sequence[str] = ()
-    changed: Sequence[str] = ()
-    profiles: Sequence[str] = ()
-    """Profiles that are new, gone, or made of something else."""
-    needs_restart: Sequence[str] = ()
-    """Sections whose change takes effect only then."""
+    added: Sequence[str] = field(default_factory=list)
+    """Plugins, by name."""
+    removed: Sequence[str] = field(default_factory=list)
+    changed: Sequence[str] = field(default_factory=list)
+    profiles: Sequence[str] = field(default_factory=list)
+    """Such as ``default: queue-scorer 2 -> 3``, or ``next: added``."""
+    sections: Sequence[str] = field(default_factory=list)
+    """The same of all other sections, such as ``shadow.sampleRatio: 0.1 -> 0.2``."""
+    needs_restart: Sequence[str] = field(default_factory=list)
+    """What takes effect only then, and is not among the others."""
+    is_alike: bool = False
+    """Whether nothing but comments and layout differs."""
 
 
 class Reloader:
@@ -47,6 +53,7 @@ class Reloader:
         self._applied = applied
         self._refused: str | None = None
         self._seen: str | None = None
+        self._needs_restart = False
         self._apply = apply
         self._metrics = metrics
         self._log = log.bind(file=str(path))
@@ -82,13 +89,15 @@ class Reloader:
             if self._refused is not None:
                 self._refused = None
                 self._metrics.config_loaded(is_current=True)
+                self._log.info("config_mended", reason="the file is again what is in use")
             return
         if not is_asked and (text == self._refused or not is_whole):
             return  # it is being written, perhaps: it has to be the same twice
         try:
             changes = self._apply(text)
         except ConfigurationError as error:
-            self._refuse(text, [str(problem) for problem in error.problems], is_asked=is_asked)
+            problems = [str(problem) for problem in error.problems]
+            self._refuse(text, problems, is_asked=is_asked, places=command_for(self._path))
             return
         except Exception as fault:  # noqa: BLE001 - third-party code that is looked at: named, and what is in use stays
             self._log.error("config_reload_failed", error=repr(fault), exc_info=fault)
@@ -97,24 +106,29 @@ class Reloader:
         self._applied, self._refused = text, None
         self._metrics.config_reloaded(result="applied")
         self._metrics.config_loaded(is_current=True)
-        self._log.info(
-            "config_reloaded",
-            added=list(changes.added),
-            removed=list(changes.removed),
-            changed=list(changes.changed),
-            profiles=list(changes.profiles),
-        )
+        self._tell(changes)
+
+    def _tell(self, changes: Changes) -> None:
+        said: dict[str, object] = {
+            name: list(getattr(changes, name)) for name in ("added", "removed", "changed", "profiles", "sections")
+        }
+        if changes.is_alike:
+            said["note"] = "nothing but comments and layout has changed"
+        self._log.info("config_reloaded", **said)
         if changes.needs_restart:
             self._log.warning("config_needs_restart", sections=list(changes.needs_restart))
+        elif self._needs_restart:
+            self._log.info("config_needs_no_restart", reason="what was to change is again as it is in use")
+        self._needs_restart = bool(changes.needs_restart)
 
-    def _refuse(self, what: str, problems: Sequence[str], *, is_asked: bool) -> None:
-        """Keep what is in use; says so once for each broken file, and whenever it was asked."""
+    def _refuse(self, what: str, problems: Sequence[str], *, is_asked: bool, **more: str) -> None:
+        """Keep what is in use; says so, and ``more``, once for each broken file and whenever it was asked."""
         if what == self._refused and not is_asked:
             return
         self._refused = what
         self._metrics.config_reloaded(result="refused")
         self._metrics.config_loaded(is_current=False)
-        self._log.error("config_refused", problems=problems, kept="the last good configuration")
+        self._log.error("config_refused", problems=problems, kept="the last good configuration", **more)
 
 
 def _read(path: Path) -> str:

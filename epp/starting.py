@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
+from epp.config.places import command_for
 from epp.extproc.grpc_server import Limits
 from epp.kube.cluster import PoolName, Wanted
 from epp.kube.objects import PoolShape
@@ -54,6 +55,17 @@ def assemble(
         return assemble_text(text, surroundings, alive=alive)
     except ConfigurationError as error:
         raise ConfigurationError([f"{_source(settings)}: {problem}" for problem in error.problems]) from error
+
+
+def first_assembly(settings: Settings, surroundings: Surroundings, text: str | None) -> Assembly:
+    """Do the same at start, where the last line says who knows the places of problems in a file."""
+    try:
+        return assemble(settings, surroundings, text)
+    except ConfigurationError as error:
+        if settings.config_file is None:
+            raise
+        hint = f"`{command_for(settings.config_file)}` shows the lines"
+        raise ConfigurationError([*error.problems, hint]) from error
 
 
 def _source(settings: Settings) -> str:

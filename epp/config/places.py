@@ -1,7 +1,9 @@
 """Where in a file something stands, for messages about it."""
 
 import re
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
@@ -12,6 +14,11 @@ class Place:
 
     line: int
     column: int
+
+
+def command_for(file: str | Path) -> str:
+    """Return the command that tells where in a file its problems are."""
+    return f"epp check-config {shlex.quote(str(file))}"
 
 
 class Places:

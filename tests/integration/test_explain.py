@@ -94,7 +94,9 @@ def test_filters_are_told_with_whom_they_removed(files: tuple[str, str], tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param([], 2, "give either --endpoint, as often as there are servers, or --snapshot", id="nobody"),
+        pytest.param(
+            [], 2, "give either --endpoint, as often as there are servers, or --snapshot; a discovery", id="nobody"
+        ),
         pytest.param(["--endpoint", "8000"], 2, "epp: --endpoint 8000: must be HOST:PORT", id="no address"),
         pytest.param(["--snapshot", "REQUEST"], 2, "epp: --snapshot: Expected `array`, got `object`", id="no snapshot"),
         pytest.param(

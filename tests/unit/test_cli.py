@@ -170,6 +170,15 @@ def test_wrong_start_is_2_and_says_what_to_do(flags: list[str], message: str) ->
     assert message in result.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "explain"])
+def test_who_shows_the_places_of_problems_is_told(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("colour: blue")
+    arguments = [str(file), "--endpoint", "127.0.0.1:1"] if command == "explain" else []
+    lines = epp(command, *arguments, "--config-file", str(file)).stderr.splitlines()
+    assert lines[-1].endswith(f"`epp check-config {file}` shows the lines")
+
+
 def test_two_sources_of_the_pool_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "endpoints.yaml"
     file.write_text("endpoints: []")

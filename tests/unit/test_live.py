@@ -14,6 +14,7 @@ from epp.observability import Metrics
 from epp.plugin import ConfigurationError, Decision, Endpoint, InferenceRequest, PluginContext, PrefixMatches
 from epp.plugin.testing import make_context, make_endpoint, make_request
 from epp.registry import GROUP, Registry
+from epp.reloading import Changes
 from epp.settings import Settings
 from tests.fakes import virtual_time
 
@@ -58,7 +59,7 @@ def test_prefix_index_survives_a_change_of_weights() -> None:
     one, _ = live()
     assert send(one) == 0.0
     changes = one.replace(text_of(QUEUE, PREFIX, weights={"queue-scorer": 1, "prefix-cache-scorer": 9}))
-    assert (changes.added, changes.removed, changes.changed, changes.profiles) == ([], [], [], ["default"])
+    assert changes == Changes(profiles=["default: queue-scorer 2 -> 1", "default: prefix-cache-scorer 3 -> 9"])
     assert {scorer.name: scorer.weight for scorer in one.assembly.profiles[0].scorers}["prefix-cache-scorer"] == 9
     assert send(one) > 0.9
 
@@ -112,8 +113,69 @@ def test_source_of_load_cannot_be_replaced_and_that_is_said() -> None:
     one, _ = live()
     source = {"type": "metrics-data-source", "parameters": {"path": "/other"}}
     changes = one.replace(text_of(QUEUE, PREFIX, source, weights={"queue-scorer": 2, "prefix-cache-scorer": 3}))
-    assert changes.needs_restart == ["dataLayer"]
-    assert one.replace(FIRST).needs_restart == []
+    assert changes == Changes(needs_restart=["dataLayer: metrics-data-source"])
+    assert one.replace(FIRST) == Changes()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        pytest.param(FIRST, "# a comment\n" + FIRST, Changes(is_alike=True), id="comment"),
+        pytest.param(
+            FIRST,
+            FIRST + "featureGates: [flowControl]\nflowControl: {}\n",
+            Changes(sections=['featureGates: [] -> ["flowControl"]', "flowControl: added"]),
+            id="new sections",
+        ),
+        pytest.param(
+            FIRST + "flowControl: {maxBytes: 1Gi, priorityBands: [{priority: 1}]}\n",
+            FIRST + "flowControl: {maxBytes: 2Gi, priorityBands: [{priority: 2}], enableEviction: true}\n",
+            Changes(
+                sections=[
+                    'flowControl.maxBytes: "1Gi" -> "2Gi"',
+                    "flowControl.priorityBands: changed",
+                    "flowControl.enableEviction: false -> true",
+                ]
+            ),
+            id="what stands in a section",
+        ),
+        pytest.param(FIRST + "flowControl: {}\n", FIRST, Changes(sections=["flowControl: removed"]), id="no section"),
+        pytest.param(
+            FIRST,
+            FIRST + "- {name: next, plugins: []}\nshadow: {profileRef: next}\n",
+            Changes(profiles=["next: added"], sections=["shadow: added"]),
+            id="new profile in the shadow",
+        ),
+        pytest.param(
+            FIRST + "- {name: next, plugins: []}\nshadow: {profileRef: next}\n",
+            FIRST + "- {name: next, plugins: []}\nshadow: {profileRef: next, sampleRatio: 0.5}\n",
+            Changes(sections=["shadow.sampleRatio: 0.1 -> 0.5"]),
+            id="more in the shadow",
+        ),
+        pytest.param(
+            text_of(QUEUE, PREFIX, weights={"queue-scorer": 2}),
+            text_of(QUEUE, PREFIX, weights={"prefix-cache-scorer": 3}),
+            Changes(profiles=["default: prefix-cache-scorer added with weight 3", "default: queue-scorer removed"]),
+            id="entries of a profile",
+        ),
+        pytest.param(
+            FIRST,
+            text_of(PREFIX, QUEUE, weights={"prefix-cache-scorer": 3, "queue-scorer": 2}),
+            Changes(profiles=["default: order of its plugins"], sections=["plugins: order"]),
+            id="order",
+        ),
+        pytest.param(
+            FIRST,
+            text_of(QUEUE, PREFIX, weights={"queue-scorer": 2}),
+            Changes(profiles=["default: prefix-cache-scorer removed"]),
+            id="entry that is gone",
+        ),
+    ],
+)
+def test_what_has_changed_is_told_in_words(before: str, after: str, changes: Changes) -> None:
+    one, _ = live()
+    one.replace(before)
+    assert one.replace(after) == changes
 
 
 def test_plugins_in_use_are_told_of_the_pool() -> None:

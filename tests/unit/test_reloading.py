@@ -1,14 +1,17 @@
 """A configuration file is followed: applied when it is whole and valid, refused otherwise."""
 
 import asyncio
+import io
+import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from epp.observability import Metrics
+from epp.observability import Metrics, make_logger
 from epp.observability.guard import Guard
 from epp.observability.lifecycle_guards import GuardedWorker
 from epp.plugin import ConfigurationError
@@ -30,14 +33,24 @@ class Applied:
             raise ConfigurationError([text])
         if text.startswith("odd"):
             raise TypeError("a plugin's own")
-        return Changes()
+        return CHANGES.get(text, Changes())
 
 
-def follow(path: Path, steps: Callable[[Reloader], Awaitable[None]]) -> tuple[list[str], Metrics]:
+CHANGES = {
+    "weights": Changes(profiles=["default: a 1 -> 2"], sections=["shadow: added"]),
+    "comment": Changes(is_alike=True),
+    "source": Changes(needs_restart=["dataLayer: pages"]),
+}
+NOTHING: dict[str, list[str]] = {"added": [], "removed": [], "changed": [], "profiles": [], "sections": []}
+
+
+def follow(
+    path: Path, steps: Callable[[Reloader], Awaitable[None]], *, log: TextIO | None = None
+) -> tuple[list[str], Metrics]:
     """Follow a file that holds "first" while steps are taken; returns what was tried, and the metrics."""
     path.write_text("first")
     applied, metrics = Applied(), Metrics(CollectorRegistry())
-    reloader = Reloader(path, "first", apply=applied, metrics=metrics, log=make_context().log)
+    reloader = Reloader(path, "first", apply=applied, metrics=metrics, log=make_logger(2, stream=log or io.StringIO()))
 
     async def main() -> None:
         task = asyncio.create_task(reloader.run())  # noqa: TID251 - cancelled below
@@ -47,6 +60,20 @@ def follow(path: Path, steps: Callable[[Reloader], Awaitable[None]]) -> tuple[li
 
     virtual_time.run(main())
     return applied.texts, metrics
+
+
+def told(path: Path, *texts: str) -> list[dict[str, Any]]:
+    """Return what the log says, without what all lines have, when the file becomes one text after the other."""
+    stream = io.StringIO()
+
+    async def steps(_: Reloader) -> None:
+        for text in texts:
+            path.write_text(text)  # noqa: ASYNC240 - a few bytes
+            await polls(4)
+
+    follow(path, steps, log=stream)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [{key: line[key] for key in line if key not in {"timestamp", "level", "file"}} for line in lines]
 
 
 async def polls(count: int) -> None:
@@ -113,6 +140,40 @@ def test_file_that_is_mended_is_current_again(tmp_path: Path) -> None:
     texts, metrics = follow(path, steps)
     assert texts == ["bad"]
     assert value_of(metrics, "epp_config_is_current") == 1
+
+
+def test_log_says_what_has_changed(tmp_path: Path) -> None:
+    (line,) = told(tmp_path / "config.yaml", "weights")
+    said = {"profiles": ["default: a 1 -> 2"], "sections": ["shadow: added"]}
+    assert line == {"event": "config_reloaded", **NOTHING, **said}
+
+
+def test_log_says_that_nothing_has_changed(tmp_path: Path) -> None:
+    (line,) = told(tmp_path / "config.yaml", "comment")
+    assert line == {"event": "config_reloaded", **NOTHING, "note": "nothing but comments and layout has changed"}
+
+
+def test_log_says_what_needs_a_restart_until_it_does_not_any_more(tmp_path: Path) -> None:
+    lines = told(tmp_path / "config.yaml", "source", "second")
+    assert lines == [
+        {"event": "config_reloaded", **NOTHING},
+        {"event": "config_needs_restart", "sections": ["dataLayer: pages"]},
+        {"event": "config_reloaded", **NOTHING},
+        {"event": "config_needs_no_restart", "reason": "what was to change is again as it is in use"},
+    ]
+
+
+def test_log_says_that_a_broken_file_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    assert told(path, "bad", "first") == [
+        {
+            "event": "config_refused",
+            "problems": ["bad"],
+            "kept": "the last good configuration",
+            "places": f"epp check-config {path}",
+        },
+        {"event": "config_mended", "reason": "the file is again what is in use"},
+    ]
 
 
 def test_file_that_is_gone_or_unreadable_is_refused_and_followed_on(tmp_path: Path) -> None:
