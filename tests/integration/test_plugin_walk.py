@@ -1,12 +1,11 @@
 """The walk in `docs/plugins.md`, followed step by step in a folder of its own."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +14,36 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
 WALK = PAGE.partition("## From an empty folder")[2].partition("\n## ")[0]
+GETS = PAGE.partition("## What a plugin gets")[2].partition("\n## ")[0]
 WITHOUT = """
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 plugins:
   - type: queue-scorer
 """
-DECIDE = """
-import json, random, sys
-from prometheus_client import CollectorRegistry
-from epp.assembled import Surroundings
-from epp.assembly import assemble_text
-from epp.observability import Metrics
-from epp.plugin.testing import make_context, make_endpoint, make_request
-
-surroundings = Surroundings(
-    metrics=Metrics(CollectorRegistry()), log=make_context().log, random=random.Random(0), clock=lambda: 0.0
-)
-pool = [make_endpoint("new", labels={"canary": "1"}), make_endpoint("old", port=8001, waiting=2)]
-decision = assemble_text(sys.stdin.read(), surroundings).scheduler.schedule(make_request(), pool)
-print(json.dumps([decision.primary.name, decision.results["default"].table()]))
+RESTING = """apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+  - type: resting-scorer
+    parameters: {pause: soon}
 """
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", WALK, re.MULTILINE | re.DOTALL)
+def blocks(language: str, *, text: str = WALK) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def files() -> Iterator[tuple[str, str]]:
-    """Yield the files that the walk writes: blocks whose first line is a comment with the name."""
+    """Yield the files that the walk writes: the name is a comment on the first line, or before a block of JSON."""
     for block in [*blocks("python"), *blocks("toml"), *blocks("yaml")]:
-        named = re.match(r"# ([\w.]+)\n", block)
-        assert named is not None, block
-        yield named[1], block
+        yield named(block)
+    yield from re.findall(r"`(\w+\.json)`:\n\n```json\n(.*?)^```", WALK, re.MULTILINE | re.DOTALL)
+
+
+def named(block: str) -> tuple[str, str]:
+    name = re.match(r"# ([\w.]+)\n", block)
+    assert name is not None, block
+    return name[1], block
 
 
 def commands() -> list[tuple[str, str]]:
@@ -56,9 +52,8 @@ def commands() -> list[tuple[str, str]]:
     return [(command, output) for command, _, output in (one.partition("\n") for one in typed)]
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, project: Mapping[str, Any]) -> None:
     """Leave beside the module what pip would: what it is called, and its entry points."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     installed = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     installed.mkdir()
     metadata = {"Metadata-Version": "2.1", "Name": project["name"], "Version": project["version"]}
@@ -67,26 +62,20 @@ def install(folder: Path) -> None:
     (installed / "entry_points.txt").write_text("\n".join(["[epp.plugins]", *lines]))
 
 
-def run(folder: Path, arguments: Sequence[str], *, stdin: str = "") -> str:
+def run(folder: Path, arguments: Sequence[str], *, code: int = 0) -> str:
     """Run Python in the folder, with what is installed there, and return what it prints."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, ROOT / "plugins")))}
     done = subprocess.run(  # noqa: S603 - this interpreter, and arguments of this file or the page
         [sys.executable, *arguments],
         cwd=folder,
         env=environment,
-        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def decision(folder: Path, config: str) -> tuple[str, list[dict[str, Any]]]:
-    primary, table = json.loads(run(folder, ["-c", DECIDE], stdin=config))
-    return primary, table
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +84,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("walk")
     for name, text in files():
         (path / name).write_text(text)
-    install(path)
+    install(path, tomllib.loads((path / "pyproject.toml").read_text())["project"])
     return path
 
 
 def test_walk_writes_a_complete_distribution() -> None:
-    names = [name for name, _ in files()]
-    assert names == ["canary_scorer.py", "test_canary_scorer.py", "pyproject.toml", "config.yaml"]
+    modules = ["canary_scorer.py", "test_canary_scorer.py"]
+    assert [name for name, _ in files()] == [*modules, "pyproject.toml", "config.yaml", "pool.json", "request.json"]
 
 
 def test_plugins_own_test_passes(folder: Path) -> None:
@@ -116,11 +105,28 @@ def test_command_prints_what_the_walk_shows(folder: Path, command: str, output: 
     assert run(folder, ["-m", *command.split()]) == output
 
 
-def test_walk_checks_the_configuration_and_shows_the_plugin() -> None:
-    assert {"epp check-config config.yaml", "epp plugins canary-scorer"} <= {command for command, _ in commands()}
+def test_walk_checks_the_configuration_shows_the_plugin_and_a_decision() -> None:
+    typed = {command for command, _ in commands()}
+    assert {"epp check-config config.yaml", "epp plugins canary-scorer"} <= typed
+    assert "epp explain request.json --snapshot pool.json --config-file config.yaml" in typed
 
 
 def test_decision_changes_as_the_walk_says(folder: Path) -> None:
-    (shown,) = blocks("json")
-    assert decision(folder, WITHOUT)[0] == "new"
-    assert decision(folder, (folder / "config.yaml").read_text()) == ("old", json.loads(shown))
+    (folder / "without.yaml").write_text(WITHOUT)
+    question = ["-m", "epp", "explain", "request.json", "--snapshot", "pool.json", "--config-file"]
+    assert "profile default: default/new" in run(folder, [*question, "without.yaml"])
+    assert "profile default: default/old" in run(folder, [*question, "config.yaml"])
+
+
+def test_plugin_that_checks_its_parameters_is_complete_and_refuses_as_shown(tmp_path: Path) -> None:
+    (block,) = blocks("python", text=GETS)
+    name, text = named(block)
+    (tmp_path / name).write_text(text)
+    (tmp_path / "resting.yaml").write_text(RESTING)
+    entry_points = {"epp.plugins": {"resting-scorer": "resting_scorer:RestingScorer"}}
+    install(tmp_path, {"name": "resting-scorer", "version": "0.1.0", "entry-points": entry_points})
+    (shown,) = blocks("console", text=GETS)
+    command, _, output = shown.removeprefix("$ ").partition("\n")
+    assert run(tmp_path, ["-m", *command.split()], code=1) == output
+    (tmp_path / "resting.yaml").write_text(RESTING.replace("soon", "1s"))
+    assert "resting-scorer x 1" in run(tmp_path, ["-m", *command.split()])
