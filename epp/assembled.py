@@ -4,10 +4,10 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.registry import Collector
 from structlog.typing import FilteringBoundLogger
 
 from epp.config import EndpointPickerConfig
@@ -23,7 +23,7 @@ from epp.observability.lifecycle_guards import (
 )
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import PluginMetrics, Problem
-from epp.plugin.metrics import copies
+from epp.plugin.metrics import Family, copies, restoring
 from epp.scheduling import Profile, Scheduler
 from epp.workshop import Built
 
@@ -69,7 +69,7 @@ class Surroundings:
     log: FilteringBoundLogger
     random: random.Random
     clock: Callable[[], float] = time.monotonic
-    families: dict[str, Collector] = field(default_factory=dict)
+    families: dict[str, Family[Any]] = field(default_factory=dict)
     """The plugins' metrics, by name."""
 
     def plugin_metrics(self, name: str) -> PluginMetrics:
@@ -81,4 +81,8 @@ class Surroundings:
         registry = CollectorRegistry()
         log = make_logger(0, stream=sys.stderr)
         rng = random.Random(0)  # noqa: S311 - no picks
-        return Surroundings(metrics=Metrics(registry), log=log, random=rng, families=copies(self.families, registry))
+        return replace(self, metrics=Metrics(registry), log=log, random=rng, families=copies(self.families, registry))
+
+    def restoring_metrics(self) -> Callable[[], None]:
+        """Return what makes the plugins export again what they export now."""
+        return restoring(self.families, self.metrics.registry)

@@ -1,14 +1,16 @@
 """What the configuration has made; a new one replaces it whole."""
 
+from collections.abc import Mapping
+
 from structlog.typing import FilteringBoundLogger
 
 from epp.assembled import Surroundings
 from epp.changes import changes_between, fixed_parts
-from epp.plugin import ConfigurationError, Endpoint
+from epp.plugin import Endpoint
 from epp.reloading import Changes, Workers
 from epp.settings import Settings
 from epp.starting import assemble, check_pool, config_text, first_assembly
-from epp.workshop import reconnect
+from epp.workshop import Built, reconnect
 
 
 class LiveConfig:
@@ -38,20 +40,16 @@ class LiveConfig:
         # Tried on nothing that is alive: what plugins do when they are built must not reach those in use.
         tried = assemble(self._settings, self._surroundings.rehearsal(), text)
         check_pool(self._settings, tried.discovery)
-        for name, built in self.assembly.built.items():
-            if name in tried.built and tried.built[name].spec.type != built.spec.type:
-                self._surroundings.plugin_metrics(name).forget()
-        before = self.assembly
+        before, restore_metrics = self.assembly, self._surroundings.restoring_metrics()
         try:
+            self._forget_all_but(tried.built)
             self.assembly = assemble(self._settings, self._surroundings, text, alive=before.built)
-        except ConfigurationError:
-            reconnect(before.built)
+        except BaseException:
+            restore_metrics()
+            reconnect(before.built, metrics=self._surroundings.metrics, log=self._log)
             raise
-        changes = changes_between(before, self.assembly, running=self._running)
-        for name in changes.removed:
-            self._surroundings.plugin_metrics(name).forget()
         self._begin()
-        return changes
+        return changes_between(before, self.assembly, running=self._running)
 
     def on_scraped(self, endpoint: Endpoint) -> None:
         """Tell the plugins in use that an endpoint's load was scraped."""
@@ -64,6 +62,12 @@ class LiveConfig:
     def on_removed(self, endpoint: Endpoint) -> None:
         """Tell them that it left the pool."""
         self.assembly.observers.on_endpoint_removed(endpoint)
+
+    def _forget_all_but(self, built: Mapping[str, Built]) -> None:
+        """Export nothing any more of plugins that these would replace or leave out: the new ones begin at 0."""
+        for name, old in self.assembly.built.items():
+            if name not in built or not old.is_made_of(built[name].spec):
+                self._surroundings.plugin_metrics(name).forget()
 
     def _begin(self) -> None:
         for note in self.assembly.notes:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from structlog.typing import FilteringBoundLogger
+
 from epp.config import PluginSpec, decode
+from epp.observability import Guard, Metrics
 from epp.plugin import Attribute, ConfigurationError, Connected, PluginContext, PluginParams, Problem
 from epp.registry import Registry
 
@@ -53,12 +56,15 @@ class Built:
         return (self.spec.type, self.spec.parameters or {}) == (spec.type, spec.parameters or {})
 
 
-def reconnect(built: Mapping[str, Built]) -> None:
-    """Let plugins find each other again that another configuration has shown others to."""
+def reconnect(built: Mapping[str, Built], *, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    """Let plugins find each other again that another configuration has shown others to.
+
+    One that fails is logged and counted: the others are as they were.
+    """
     plugins = {name: one.plugin for name, one in built.items()}
-    for plugin in plugins.values():
+    for name, plugin in plugins.items():
         if hasattr(plugin, "connect"):
-            plugin.connect(plugins)
+            Guard(name, metrics=metrics, log=log).attempt("connect", plugin.connect, plugins)
 
 
 class Workshop:

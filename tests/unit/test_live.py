@@ -1,48 +1,16 @@
 """One configuration replaces another: what it does not change lives on."""
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint
-from typing import Any
-
 import pytest
-import yaml
-from prometheus_client import Counter
 
-from epp.assembled import Surroundings
 from epp.live import LiveConfig
-from epp.observability import Metrics
-from epp.plugin import ConfigurationError, Decision, Endpoint, InferenceRequest, PluginContext, PrefixMatches
-from epp.plugin.testing import make_context, make_endpoint, make_request
-from epp.registry import GROUP, Registry
+from epp.plugin import ConfigurationError, Decision, PrefixMatches
+from epp.plugin.testing import make_endpoint, make_request
 from epp.reloading import Changes
-from epp.settings import Settings
 from tests.fakes import virtual_time
+from tests.fakes.live import FIRST, PREFIX, QUEUE, live, page, text_of
 
 A, B = make_endpoint("a"), make_endpoint("b", port=9000)
 PROMPT = b"0123456789abcdef" * 400
-
-
-def text_of(*plugins: dict[str, Any], weights: dict[str, float]) -> str:
-    entries = [{"pluginRef": name, "weight": weight} for name, weight in weights.items()]
-    return yaml.safe_dump(
-        {
-            "apiVersion": "llm-d.ai/v1alpha1",
-            "kind": "EndpointPickerConfig",
-            "plugins": list(plugins),
-            "schedulingProfiles": [{"name": "default", "plugins": entries}],
-        }
-    )
-
-
-QUEUE, PREFIX = {"type": "queue-scorer"}, {"type": "prefix-cache-scorer"}
-FIRST = text_of(QUEUE, PREFIX, weights={"queue-scorer": 2, "prefix-cache-scorer": 3})
-
-
-def live() -> tuple[LiveConfig, Metrics]:
-    context = make_context()
-    metrics = Metrics(context.metrics.registry)
-    surroundings = Surroundings(metrics=metrics, log=context.log, random=context.random, clock=context.clock)
-    return LiveConfig(Settings(config_text=FIRST, endpoint=("10.0.0.1:8000",)), surroundings, context.log), metrics
 
 
 def send(one: LiveConfig) -> float:
@@ -76,13 +44,12 @@ def test_plugin_whose_parameters_change_is_a_new_one() -> None:
 def test_broken_configuration_changes_nothing() -> None:
     one, metrics = live()
     send(one)
-    before = one.assembly
+    before, exported = one.assembly, page(metrics)
     producer = {"type": "approx-prefix-cache-producer", "parameters": {"blockSizeTokens": 64}}
     with pytest.raises(ConfigurationError, match="plugin type `queue-scorers` is not installed"):
         one.replace(text_of({"type": "queue-scorers"}, producer, weights={}))
     assert one.assembly is before
-    labels = {"plugin": "approx-prefix-cache-producer"}
-    assert metrics.registry.get_sample_value("epp_prefix_index_entries", labels) == len(PROMPT) // 128
+    assert page(metrics) == exported
     assert send(one) > 0.9
 
 
@@ -184,67 +151,3 @@ def test_plugins_in_use_are_told_of_the_pool() -> None:
     one.replace(text_of(QUEUE, PREFIX, weights={"queue-scorer": 1, "prefix-cache-scorer": 9}))
     one.on_removed(A)
     assert send(one) == 0.0
-
-
-class Counting:
-    """Exports a counter, or says at what it failed."""
-
-    def __init__(self, context: PluginContext) -> None:
-        context.metrics.counter("mine_total", "A number.")
-
-    def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
-        return [0.0] * len(candidates)
-
-
-class Gauging(Counting):
-    def __init__(self, context: PluginContext) -> None:
-        context.metrics.gauge("mine_total", "A number.")
-
-
-class Registering(Counting):
-    """Does without the help that it is offered, and fails when it is built for the second time."""
-
-    def __init__(self, context: PluginContext) -> None:
-        Counter("own_total", "A number.", registry=context.metrics.registry)
-
-
-class Connected(Counting):
-    """Remembers whom it was shown last."""
-
-    def __init__(self) -> None:
-        self.others: Sequence[str] = ()
-
-    def connect(self, plugins: Mapping[str, object]) -> None:
-        self.others = sorted(plugins)
-
-
-@pytest.fixture
-def own_types(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {"counting": Counting, "gauging": Gauging, "registering": Registering, "connected": Connected}
-    own = [EntryPoint(name, f"{__name__}:{kind.__name__}", GROUP) for name, kind in kinds.items()]
-    registry = Registry([*Registry.installed().types.values(), *own])
-    monkeypatch.setattr(Registry, "installed", lambda: registry)
-
-
-CONNECTED = {"type": "connected"}
-
-
-@pytest.mark.usefixtures("own_types")
-@pytest.mark.parametrize(
-    ("first", "second", "problem"),
-    [
-        pytest.param("counting", "gauging", "`mine_total` is there already, as Counter", id="seen when it is tried"),
-        pytest.param("registering", "registering", "Duplicated timeseries", id="seen when it is in use"),
-    ],
-)
-def test_metric_that_is_taken_leaves_all_as_it_is(first: str, second: str, problem: str) -> None:
-    one, _ = live()
-    one.replace(text_of(QUEUE, CONNECTED, {"type": first, "name": "first"}, weights={"queue-scorer": 1}))
-    before = one.assembly
-    connected = before.built["connected"].plugin
-    assert isinstance(connected, Connected)
-    others = connected.others
-    with pytest.raises(ConfigurationError, match=problem):
-        one.replace(text_of(QUEUE, CONNECTED, {"type": second, "name": "second"}, weights={"queue-scorer": 1}))
-    assert one.assembly is before
-    assert connected.others == others
