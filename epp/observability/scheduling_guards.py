@@ -1,4 +1,8 @@
-"""Plugins of the scheduling cycle behind their guards: filters, scorers, pickers, profile handlers."""
+"""Plugins of the scheduling cycle behind their guards: filters, scorers, pickers, profile handlers.
+
+Each has its own ``try``, where others use `Guard.attempt`: a call less at each plugin and request, which
+`bench/micro/scheduling.py` shows.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +44,7 @@ class GuardedScorer:
     def __init__(self, guard: Guard, one: Scorer) -> None:
         self._guard = guard
         self._score = one.score
-        self._is_bounded = getattr(one, "is_bounded", False)
+        self._is_bounded = guard.attempt("is_bounded", _is_bounded, one) is True
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
         """Return the plugin's ratings; what is not a number counts as 0."""
@@ -55,13 +59,22 @@ class GuardedScorer:
         return [0.0] * len(candidates)
 
     def _clamped(self, scores: Sequence[float]) -> Sequence[float]:
-        """Look at all of them at once, for a quarter of what one at each costs (`bench/micro/scheduling.py`)."""
-        if 0 <= sum(scores) <= len(scores) and (self._is_bounded or (min(scores) >= 0 and max(scores) <= 1)):
+        """Look at all of them at once, for a quarter of what one at each costs (`bench/micro/scheduling.py`).
+
+        A sum that is no float is of numbers that may not be multiplied with a weight, such as decimals.
+        """
+        total: object = sum(scores)
+        is_usual = isinstance(total, (float, int)) and 0 <= total <= len(scores)
+        if is_usual and (self._is_bounded or (min(scores) >= 0 and max(scores) <= 1)):
             return scores
         strange = [score for score in scores if score != score]  # noqa: PLR0124 - NaN is what differs from itself
         if strange:
             self._guard.report("score", PluginFaultError(f"returned {len(strange)} scores that are no numbers"))
-        return [(min(score, 1.0) if score > 0.0 else 0.0) for score in scores]
+        return [float(min(score, 1.0)) if score > 0.0 else 0.0 for score in scores]
+
+
+def _is_bounded(one: Scorer) -> bool:
+    return getattr(one, "is_bounded", False) is True
 
 
 class GuardedPicker:
@@ -119,14 +132,14 @@ class GuardedProfileHandler:
 
 def _checked_decision(decision: Decision, results: Mapping[str, ProfileResult]) -> Decision:
     """Return the decision as it may be done; raises `PluginFaultError` where it may not."""
-    endpoints, prefill, headers = decision.endpoints, decision.prefill, decision.headers
+    endpoints, prefill, headers = decision.endpoints, decision.prefill, dict(decision.headers)
     if prefill is not None:
         _checked([prefill], _candidates_of(results))
     if headers:
         if not all(is_header(name, value) for name, value in headers.items()):
             raise PluginFaultError(f"wants the headers {headers!r}, which cannot be set")
         headers = {name.lower(): value for name, value in headers.items()}
-    if not any(endpoints is result.picked for result in results.values()):
+    if not any(endpoints is result.picked for result in results.values()):  # that is a tuple of candidates
         endpoints = _checked(endpoints, _candidates_of(results))
     return Decision(
         endpoints=endpoints,

@@ -75,6 +75,7 @@ class ProfileResult(Struct, frozen=True, kw_only=True):
     columns: Sequence[ScoreColumn]
     totals: Sequence[float]
     picked: Sequence[Endpoint]
+    """A tuple: a handler that wants another order or others makes its own."""
 
     def table(self) -> list[dict[str, str | float]]:
         """One row for each candidate, best first: its name, each scorer's rating and the weighted total."""

@@ -66,7 +66,7 @@ class Profile:
             for weighted in self.scorers
         ]
         totals = _totals(columns, len(candidates))
-        picked = self.picker.pick(request, candidates, totals)
+        picked = tuple(self.picker.pick(request, candidates, totals))
         return ProfileResult(
             profile=self.name, removed=removed, candidates=candidates, columns=columns, totals=totals, picked=picked
         )
@@ -83,7 +83,10 @@ def _noting(
 
 
 def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:
-    """Return the sum of weight x score of each candidate; of three columns, the default's number, in one pass."""
+    """Return the sum of weight x score of each candidate.
+
+    Of three columns, the default's number, in one pass: `bench/micro/scheduling.py`.
+    """
     match columns:
         case [one, two, three]:
             u, v, w = one.weight, two.weight, three.weight

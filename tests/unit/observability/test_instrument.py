@@ -1,12 +1,10 @@
 """A plugin that fails is contained, counted and named, and the request goes on."""
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from epp.observability import Guard, Metrics
 from epp.observability.lifecycle_guards import (
     GuardedDiscovery,
     GuardedObserver,
@@ -14,144 +12,22 @@ from epp.observability.lifecycle_guards import (
     GuardedProducer,
     GuardedWorker,
 )
-from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.plugin import (
     NOT_PARSED,
     ConfigurationError,
     Decision,
-    DropReason,
     Endpoint,
     EndpointSpec,
     InferenceRequest,
     ParsedBody,
-    ProfileResult,
     Rejection,
 )
-from epp.plugin.testing import make_context, make_endpoint, make_request
+from epp.plugin.testing import make_endpoint, make_request
 from tests.fakes import virtual_time
-from tests.fakes.picker import value_of
+from tests.fakes.guarded import Anything, failures, guard, raises, refuses
 
 A, B, STRANGER = make_endpoint("a"), make_endpoint("b"), make_endpoint("stranger")
 REQUEST = make_request()
-
-
-class Anything:
-    """A plugin for every extension point that does what it is told."""
-
-    paths = ("completions",)
-    is_bounded = False
-
-    def __init__(self, does: Callable[[], object]) -> None:
-        self._does = does
-
-    def _do(self, *_: object) -> object:
-        return self._does()
-
-    filter = score = pick = select = decide = parse = produce = _do
-    on_routed = on_response_head = on_done = on_endpoint_removed = _do
-
-
-def raises() -> object:
-    raise KeyError("a bug")
-
-
-def refuses() -> object:
-    raise Rejection(DropReason.SATURATED, "not now")
-
-
-def guard() -> tuple[Guard, Metrics]:
-    context = make_context()
-    metrics = Metrics(context.metrics.registry)
-    return Guard("mine", metrics=metrics, log=context.log), metrics
-
-
-def failures(metrics: Metrics, point: str) -> float | None:
-    return value_of(metrics, "epp_plugin_errors_total", plugin="mine", point=point)
-
-
-def scores(does: Callable[[], object]) -> tuple[Sequence[float], float | None]:
-    one, metrics = guard()
-    result = GuardedScorer(one, Anything(does)).score(REQUEST, [A, B])  # type: ignore[arg-type]
-    return result, failures(metrics, "score")
-
-
-@pytest.mark.parametrize(
-    ("returned", "clamped", "counted"),
-    [
-        pytest.param([0.25, 1], [0.25, 1.0], None, id="as it is"),
-        pytest.param([-3.0, 7.0], [0.0, 1.0], None, id="out of range"),
-        pytest.param([-0.5, 1.5], [0.0, 1.0], None, id="out of range with a good sum"),
-        pytest.param([math.nan, math.inf], [0.0, 1.0], 1.0, id="not a number"),
-        pytest.param([-math.inf, True], [0.0, 1.0], None, id="odd"),
-    ],
-)
-def test_scores_are_clamped(returned: list[float], clamped: list[float], counted: float | None) -> None:
-    assert scores(lambda: returned) == (clamped, counted)
-
-
-@pytest.mark.parametrize("returned", [[math.nan, 0.5], [2.0, 1.0], [-1.0, 0.5]])
-def test_scorer_that_says_it_is_bounded_is_not_believed_against_its_sum(returned: list[float]) -> None:
-    one, _ = guard()
-    liar = Anything(lambda: returned)
-    liar.is_bounded = True
-    assert all(0 <= score <= 1 for score in GuardedScorer(one, liar).score(REQUEST, [A, B]))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("does", [raises, lambda: [0.5], lambda: None, lambda: ["x", "y"]])
-def test_scorer_that_fails_rates_all_alike_and_is_counted(does: Callable[[], object]) -> None:
-    assert scores(does) == ([0.0, 0.0], 1.0)
-
-
-@pytest.mark.parametrize("returned", [lambda: {A}, lambda: iter([A]), lambda: (one for one in [A])])
-def test_filter_may_return_any_collection(returned: Callable[[], object]) -> None:
-    one, _ = guard()
-    assert GuardedFilter(one, Anything(returned)).filter(REQUEST, [A, B]) == [A]  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("does", [raises, lambda: [STRANGER], lambda: None])
-def test_filter_that_fails_keeps_all(does: Callable[[], object]) -> None:
-    one, metrics = guard()
-    assert GuardedFilter(one, Anything(does)).filter(REQUEST, [A, B]) == [A, B]  # type: ignore[arg-type]
-    assert failures(metrics, "filter") == 1.0
-
-
-@pytest.mark.parametrize("does", [raises, list, lambda: [STRANGER]])
-def test_picker_that_fails_is_replaced_by_the_highest_total(does: Callable[[], object]) -> None:
-    one, metrics = guard()
-    assert GuardedPicker(one, Anything(does)).pick(REQUEST, [A, B], [1.0, 2.0]) == [B]  # type: ignore[arg-type]
-    assert failures(metrics, "pick") == 1.0
-
-
-def test_profile_handler_that_fails_runs_the_first_profile_and_takes_its_pick() -> None:
-    one, metrics = guard()
-    handler = GuardedProfileHandler(one, Anything(raises))  # type: ignore[arg-type]
-    results: Mapping[str, ProfileResult] = {
-        "p": ProfileResult(profile="p", candidates=[A], columns=[], totals=[0.0], picked=[A])
-    }
-    assert handler.select(REQUEST, ["p", "q"], {}) == ["p"]
-    assert not handler.select(REQUEST, ["p", "q"], results)
-    assert handler.decide(REQUEST, results) == Decision(endpoints=[A], results=results)
-    assert failures(metrics, "select") == 2.0
-
-
-@pytest.mark.parametrize("does", [lambda: None, lambda: Decision(endpoints=[STRANGER]), lambda: "p", list, refuses])
-def test_decision_that_is_none_falls_back_to_the_first_pick(does: Callable[[], object]) -> None:
-    one, metrics = guard()
-    result = ProfileResult(profile="p", candidates=[A], columns=[], totals=[0.0], picked=[A])
-    decision = GuardedProfileHandler(one, Anything(does)).decide(REQUEST, {"p": result})  # type: ignore[arg-type]
-    assert decision.primary is A
-    assert failures(metrics, "decide") == 1.0
-
-
-def test_selection_that_is_none_runs_the_first_profile() -> None:
-    one, metrics = guard()
-    assert GuardedProfileHandler(one, Anything(lambda: None)).select(REQUEST, ["p", "q"], {}) == ["p"]  # type: ignore[arg-type]
-    assert failures(metrics, "select") == 1.0
-
-
-def test_profile_handler_that_selects_nothing_known_runs_the_first_profile() -> None:
-    one, _ = guard()
-    assert GuardedProfileHandler(one, Anything(lambda: ["z"])).select(REQUEST, ["p"], {}) == ["p"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("does", [raises, lambda: None, lambda: {"model": "m"}])

@@ -97,7 +97,7 @@ def test_filters_run_in_order_before_the_scorers() -> None:
     profile = Profile("p", [named(KeepsFirst())], [WeightedScorer("a", RatesHalf(), 1.0)], PicksLast(), IN_PLAY)
     result = profile.run(make_request(), [first, second])
     assert result.candidates == [first]
-    assert result.picked == [first]
+    assert result.picked == (first,)
 
 
 def test_filters_that_leave_nothing_reject_with_429() -> None:

@@ -34,6 +34,26 @@ def test_every_profile_runs_once_in_order() -> None:
     assert list(decision.results) == ["prefill", "decode"]
 
 
+class AsksOneByOne(AsksForever):
+    """Asks for one profile after the other, and notes how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def select(
+        self, request: InferenceRequest, profiles: Sequence[str], results: Mapping[str, ProfileResult]
+    ) -> Sequence[str]:
+        self.calls += 1
+        return profiles[len(results) : len(results) + 1]
+
+
+def test_handler_is_not_asked_again_once_every_profile_has_run() -> None:
+    profiles = [Profile(name, [], [], PicksFirst(), IN_PLAY) for name in ("prefill", "decode")]
+    handler = AsksOneByOne()
+    Scheduler(profiles, handler).schedule(make_request(), [make_endpoint()])
+    assert handler.calls == 2
+
+
 def test_same_input_and_seed_give_the_same_picks() -> None:
     candidates = [make_endpoint(f"pod-{i}") for i in range(8)]
 
