@@ -12,6 +12,9 @@ from typing import ClassVar
 
 from epp.plugin.endpoint import Endpoint
 
+_SHOWN = 8
+"""How many numbers a message shows that refuses them."""
+
 
 class Attribute:
     """A kind of value that one producer makes and other plugins read."""
@@ -34,10 +37,12 @@ class PrefixMatches(Attribute):
     """Names the beginning of the prompt, for pickers that want to agree on an endpoint for it; ``None`` for none."""
 
     def __post_init__(self) -> None:
-        """Refuse a match that is longer than the prompt; raises `ValueError`."""
-        tokens = self.matched_tokens.values()
-        if tokens and not 0 <= min(tokens) <= max(tokens) <= self.total_tokens:
-            raise ValueError(f"matched {min(tokens)} to {max(tokens)} tokens of {self.total_tokens}")
+        """Refuse a match that is longer than the prompt, and numbers that are not whole; raises `ValueError`."""
+        tokens, total = self.matched_tokens.values(), self.total_tokens
+        if not isinstance(sum(tokens, total), int) or total < 0:  # one float among integers makes their sum a float
+            raise ValueError(f"{list(tokens)[:_SHOWN]} of {total} tokens: both are whole numbers from 0 on")
+        if tokens and not 0 <= min(tokens) <= max(tokens) <= total:
+            raise ValueError(f"matched {min(tokens)} to {max(tokens)} tokens of {total}")
 
     def ratio(self, endpoint: Endpoint) -> float:
         """Matched share of the prompt, 0..1; below 1 even for a prompt that is known, unless it ends with a block."""

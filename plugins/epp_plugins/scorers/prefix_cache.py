@@ -75,9 +75,10 @@ class PrefixCacheScorer:
         ]
 
     def _with_length(self, tokens: float, total_tokens: int) -> float:
-        """Return how many of all tokens a match is worth, by its length too."""
+        """Return how many of all tokens a match is worth, by its length too; rounded, that could be more than all."""
         length = min(1.0, tokens / self._scale_tokens) ** 2
-        return float(self._length_weight * length * total_tokens + (1 - self._length_weight) * tokens)
+        worth = self._length_weight * length * total_tokens + (1 - self._length_weight) * tokens
+        return float(min(worth, total_tokens))
 
 
 def _cold(first_block: int | None, candidates: Sequence[Endpoint]) -> list[float]:

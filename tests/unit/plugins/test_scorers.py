@@ -4,7 +4,7 @@ import pytest
 
 from epp.plugin import Load, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request
-from epp_plugins.scorers import prefix_cache
+from epp_plugins.scorers import load_choice, prefix_cache
 from epp_plugins.scorers.kv_cache_utilization import KvCacheUtilizationScorer
 from epp_plugins.scorers.load_choice import LoadParams
 from epp_plugins.scorers.prefix_cache import PrefixCacheScorer
@@ -20,11 +20,28 @@ from epp_plugins.scorers.queue import QueueScorer
         pytest.param([2, None, 4], [1.0, 0.5, 0.0], id="unknown is neither the best nor the worst"),
         pytest.param([2, None], [1.0, 1.0], id="unknown beside one"),
         pytest.param([None, None], [0.0, 0.0], id="none known"),
+        pytest.param([0.5, 1.0, 2.5], [1.0, 0.75, 0.0], id="parts of requests"),
+        pytest.param([0, 2.0, 4], [1.0, 0.5, 0.0], id="some of them"),
+        pytest.param([0.5, None, 1.5], [1.0, 0.5, 0.0], id="beside one that is unknown"),
     ],
 )
 def test_queue_scorer_rates_short_queues_high(waiting: list[int | None], scores: list[float]) -> None:
     candidates = [make_endpoint(f"pod-{i}", waiting=one) for i, one in enumerate(waiting)]
     assert QueueScorer(LoadParams()).score(make_request(), candidates) == scores
+
+
+def test_large_differences_are_divided_and_leave_no_table_behind() -> None:
+    tables = load_choice._ratings.cache_info().currsize
+    counts = [0, 1, load_choice.LONGEST_TABLE + 1]
+    assert load_choice.rate_lowest_best(counts) == [1.0, load_choice.LONGEST_TABLE / counts[-1], 0.0]
+    assert load_choice._ratings.cache_info().currsize == tables
+
+
+@pytest.mark.parametrize("spread", [1, 3, load_choice.LONGEST_TABLE])
+def test_ratings_that_are_looked_up_are_those_that_are_divided(spread: int) -> None:
+    rated = load_choice.rate_lowest_best([7 + n for n in range(spread + 1)])
+    assert rated == [(spread - n) / spread for n in range(spread + 1)]
+    assert load_choice._ratings.cache_info().currsize
 
 
 def test_kv_cache_scorer_rates_free_cache() -> None:
