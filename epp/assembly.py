@@ -40,6 +40,7 @@ from epp.observability.lifecycle_guards import (
 from epp.observability.scheduling_guards import GuardedFilter, GuardedPicker, GuardedProfileHandler, GuardedScorer
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import ConfigurationError, PluginContext, Problem
+from epp.plugin.scheduling import TABLE_COLUMNS
 from epp.registry import Registry
 from epp.scheduling import InPlay, NamedFilter, Profile, Scheduler, WeightedScorer
 from epp.workshop import Built, Role, Workshop
@@ -85,6 +86,9 @@ class _Assembler:
         """Build, place, and raise `ConfigurationError` if anything was wrong."""
         for i, spec in enumerate(self._config.plugins):
             self._workshop.build(spec, f"plugins[{i}]")
+            if spec.ref in TABLE_COLUMNS and self._workshop.has_role(spec.ref, Role.SCORER):
+                message = f"`{spec.ref}` names a column of the decision table; take another name"
+                self._problem(f"plugins[{i}].name", message)
         handler = self._profile_handler()
         parsers = self._parsers()
         discovery = self._discovery()

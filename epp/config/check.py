@@ -11,9 +11,6 @@ from epp.plugin import Problem
 MAX_WEIGHT = 1_000_000
 """Sums of what is larger say nothing any more about the smaller ones."""
 
-TABLE_COLUMNS = frozenset({"endpoint", "total"})
-"""Of `ProfileResult.table`, beside the scorers."""
-
 
 def check(config: EndpointPickerConfig, found: Sequence[Problem] = ()) -> list[Problem]:
     """Return every problem that can be seen without loading a plugin, after those ``found`` in the shape.
@@ -45,10 +42,6 @@ def _check_plugins(config: EndpointPickerConfig) -> Iterator[Problem]:
     for i, plugin in enumerate(config.plugins):
         if not plugin.type:
             yield Problem(f"plugins[{i}].type", "is required")
-        if plugin.ref in TABLE_COLUMNS:
-            yield Problem(
-                f"plugins[{i}].name", f"`{plugin.ref}` names a column of the decision table; take another name"
-            )
     yield from _duplicates([plugin.ref for plugin in config.plugins], "plugins", "plugin")
 
 

@@ -64,6 +64,10 @@ class Removal(Struct, frozen=True):
     endpoints: Sequence[Endpoint]
 
 
+TABLE_COLUMNS = frozenset({"endpoint", "total"})
+"""Of `ProfileResult.table`, beside the scorers."""
+
+
 class ProfileResult(Struct, frozen=True, kw_only=True):
     """What one run of a profile found."""
 

@@ -15,8 +15,10 @@ from epp.plugin import (
     PluginParams,
     PrefixMatches,
     Problem,
+    ProfileResult,
     read_duration,
 )
+from epp.plugin.scheduling import TABLE_COLUMNS
 from epp.plugin.testing import make_endpoint, make_request
 from epp.registry import Registry
 from tests.fakes import virtual_time
@@ -147,6 +149,19 @@ async def test_producer_and_scorer_of_an_assembly_work_together() -> None:
     matches = again.attribute(PrefixMatches)
     assert matches is not None
     assert matches.ratio(endpoint) == 1.0
+
+
+@pytest.mark.parametrize("name", sorted(TABLE_COLUMNS))
+def test_only_a_scorer_may_not_be_named_like_a_column_of_the_decision_table(name: str) -> None:
+    (problem,) = problems_of(HEAD + f"plugins: [{{type: max-score-picker}}, {{type: queue-scorer, name: {name}}}]\n")
+    assert problem == f"plugins[1].name: `{name}` names a column of the decision table; take another name"
+    (profile,) = build(HEAD + f"plugins: [{{type: header-based-testing-filter, name: {name}}}]\n").profiles
+    assert [one.name for one in profile.filters] == [name]
+
+
+def test_columns_that_are_no_scorers_are_those_of_the_table() -> None:
+    result = ProfileResult(profile="p", candidates=[make_endpoint()], columns=[], totals=[0.0], picked=())
+    assert set(result.table()[0]) == TABLE_COLUMNS
 
 
 def test_profile_without_profiles_section_holds_all_plugins_in_order() -> None:

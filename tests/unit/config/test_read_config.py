@@ -74,11 +74,6 @@ def test_both_api_versions_are_accepted(version: str) -> None:
             id="quantity in other digits",
         ),
         pytest.param(
-            HEAD + "plugins: [{type: queue-scorer, name: total}]\n",
-            "plugins[0].name: `total` names a column of the decision table; take another name",
-            id="name of a column",
-        ),
-        pytest.param(
             HEAD + "flowControl: {priorityBands: [{maxRequests: 5}]}\n",
             "flowControl.priorityBands[0].priority: is required",
             id="band without priority",
