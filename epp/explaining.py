@@ -4,7 +4,7 @@ import ipaddress
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,21 +37,35 @@ MOST_NAMED = 4
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
+class _AdapterNames(msgspec.Struct, forbid_unknown_fields=True):
+    running: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    max_loaded: _Count | None = None
+
+
 class _LoadNumbers(msgspec.Struct, forbid_unknown_fields=True):
     waiting: _Count | None = None
     running: _Count | None = None
     kv_cache_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     block_size_tokens: _Count | None = None
     block_count: _Count | None = None
-    adapters: Adapters | None = None
+    adapters: _AdapterNames | None = None
     custom: dict[str, float | None] = {}
     """``null`` for what is no number in JSON."""
 
     def load(self) -> Load:
         """Return them as plugins see them."""
         numbers = {name: getattr(self, name) for name in self.__struct_fields__}
+        numbers["adapters"] = self.adapters and Adapters(**msgspec.structs.asdict(self.adapters))
         numbers["custom"] = {name: number for name, number in self.custom.items() if number is not None}
         return Load(**numbers)
+
+
+class _SentNumbers(msgspec.Struct, forbid_unknown_fields=True):
+    requests: _Count = 0
+    unstarted: _Count = 0
+    uncached_tokens: _Count = 0
+    estimated_tokens: _Count = 0
 
 
 class _SnapshotEndpoint(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,16 +78,15 @@ class _SnapshotEndpoint(msgspec.Struct, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
     ready: bool = True
     load: _LoadNumbers = msgspec.field(default_factory=_LoadNumbers)
-    in_flight: InFlight = msgspec.field(default_factory=InFlight)
+    in_flight: _SentNumbers = msgspec.field(default_factory=_SentNumbers)
 
     def endpoint(self) -> Endpoint:
-        """Return it as plugins see it; raises `ValueError` for an address that is none."""
-        ipaddress.ip_address(self.address)
+        """Return it as plugins see it."""
         spec = EndpointSpec(
             name=self.name, namespace=self.namespace, address=self.address, port=self.port, labels=self.labels
         )
         endpoint = Endpoint(spec, load=self.load.load(), ready=self.ready)
-        endpoint.in_flight = self.in_flight
+        endpoint.in_flight = InFlight(**msgspec.structs.asdict(self.in_flight))
         return endpoint
 
 
@@ -167,9 +180,32 @@ async def _scrape(assembly: Assembly, question: Question) -> list[Endpoint]:
 
 def _read_snapshot(text: bytes) -> list[Endpoint]:
     try:
-        return [one.endpoint() for one in msgspec.json.decode(text, type=list[_SnapshotEndpoint])]
+        pool = [one.endpoint() for one in msgspec.json.decode(text, type=list[_SnapshotEndpoint])]
     except ValueError as error:  # msgspec's own are some
         raise ConfigurationError([f"--snapshot: {error}"]) from error
+    problems = [f"--snapshot: {problem}" for problem in _problems_of(pool)]
+    if problems:
+        raise ConfigurationError(problems)
+    return pool
+
+
+def _problems_of(pool: Sequence[Endpoint]) -> Iterator[str]:
+    keys: set[str] = set()
+    for i, endpoint in enumerate(pool):
+        if not _is_address(endpoint.address):
+            yield f"`{endpoint.address}` is no IP address - at `$[{i}].address`"
+        if endpoint.key in keys:
+            yield f"`{endpoint.key}` stands there twice - at `$[{i}]`"
+        keys.add(endpoint.key)
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a gateway can route there; a zone such as ``%eth0`` says something on one machine only."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def _document(model: str, decision: Decision, pool: Sequence[Endpoint]) -> Mapping[str, object]:
@@ -191,7 +227,7 @@ def _profile_lines(profile: Mapping[str, object]) -> list[str]:
     lines += [f"  {line}" for line in _columns(rows)]
     lines += _lead_lines(profile["margin"], _texts(profile["tied"]))
     if isinstance(flip, dict):
-        change = f"{flip['scorer']} at {flip['becomes']:.9g} in place of {flip['weight']:.9g}"
+        change = f"{flip['scorer']} at {flip['becomes']:.10g} in place of {flip['weight']:.10g}"
         lines.append(f"  {' or '.join(flip['winners'])} would win with {change}")
     return lines
 

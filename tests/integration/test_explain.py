@@ -19,7 +19,15 @@ SNAPSHOT = [
 ]
 
 
-SPOILT: dict[str, dict[str, object]] = {"ELSEWHERE": {"address": "10.0.0"}, "NOWHERE": {"port": 80_000}}
+SPOILT: dict[str, dict[str, object]] = {
+    "ELSEWHERE": {"address": "10.0.0"},
+    "ZONE": {"address": "fe80::1%eth0"},
+    "NOWHERE": {"port": 80_000},
+    "LESS": {"in_flight": {"requests": -5}},
+    "NO-ADAPTERS": {"load": {"adapters": {"max_loaded": -1}}},
+    "TWICE": {"name": "b"},
+}
+"""What is changed of the first endpoint."""
 
 
 @pytest.fixture
@@ -100,8 +108,15 @@ def test_filters_are_told_with_whom_they_removed(files: tuple[str, str], tmp_pat
         pytest.param(["--endpoint", "8000"], 2, "epp: --endpoint 8000: must be HOST:PORT", id="no address"),
         pytest.param(["--snapshot", "REQUEST"], 2, "epp: --snapshot: Expected `array`, got `object`", id="no snapshot"),
         pytest.param(
-            ["--snapshot", "ELSEWHERE"], 2, "epp: --snapshot: '10.0.0' does not appear", id="address that is none"
+            ["--snapshot", "ELSEWHERE"],
+            2,
+            "epp: --snapshot: `10.0.0` is no IP address - at `$[0].address`",
+            id="address that is none",
         ),
+        pytest.param(["--snapshot", "ZONE"], 2, "`fe80::1%eth0` is no IP address - at `$[0].address`", id="zone"),
+        pytest.param(["--snapshot", "LESS"], 2, "Expected `int` >= 0 - at `$[0].in_flight.requests`", id="too few"),
+        pytest.param(["--snapshot", "NO-ADAPTERS"], 2, "`int` >= 0 - at `$[0].load.adapters.max_loaded`", id="none"),
+        pytest.param(["--snapshot", "TWICE"], 2, "`default/b` stands there twice - at `$[1]`", id="one twice"),
         pytest.param(["--snapshot", "NOWHERE"], 2, "Expected `int` <= 65535 - at `$[0].port`", id="port that is none"),
         pytest.param(
             ["--snapshot", "SNAPSHOT", "--path", "/v1/completions"],
@@ -118,7 +133,7 @@ def test_what_cannot_be_explained_is_told(
     named = {"REQUEST": request, "SNAPSHOT": snapshot}
     for name, change in SPOILT.items():
         file = Path(snapshot).with_name(name)
-        file.write_text(json.dumps([{**SNAPSHOT[0], **change}]))
+        file.write_text(json.dumps([{**SNAPSHOT[0], **change}, *SNAPSHOT[1:]]))
         named[name] = str(file)
     result = epp(request, *(named.get(one, one) for one in arguments))
     assert result.exit_code == code
@@ -134,3 +149,15 @@ async def test_live_servers_are_asked_for_their_load() -> None:
         document = await explain(None, question)
     assert document["endpoints"] == [idle.name]
     assert document["not_ready"] == [f"default/{HOST}:1"]
+
+
+def test_weights_are_told_as_they_are(files: tuple[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "{apiVersion: llm-d.ai/v1alpha1, kind: EndpointPickerConfig, "
+        "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}], "
+        "schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer, weight: 999999.5}, "
+        "{pluginRef: kv-cache-utilization-scorer, weight: 2}]}]}"
+    )
+    last = epp(files[0], "--snapshot", files[1], "--config-file", str(config)).stdout.splitlines()[-1]
+    assert last == "  default/a would win with queue-scorer at 0.2 in place of 999999.5"
