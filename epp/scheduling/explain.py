@@ -72,8 +72,8 @@ def _ways(result: ProfileResult, winner: int) -> Iterator[tuple[ScoreColumn, flo
 
 def _flip(result: ProfileResult, winner: int, column: ScoreColumn, enough: float) -> Flip | None:
     """Return what changes with a weight, in as few digits as will do."""
-    first = DIGITS - 1 - math.floor(math.log10(max(column.weight, enough)))
-    for digits in range(first, first + DIGITS):
+    first, last = (DIGITS - 1 - math.floor(math.log10(one)) for one in (max(column.weight, enough), enough))
+    for digits in range(first, last + DIGITS):
         becomes = _rounded(enough, digits, up=enough > column.weight)
         change = becomes - column.weight
         totals = [total + change * score for total, score in zip(result.totals, column.scores, strict=True)]

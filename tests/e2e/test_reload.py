@@ -12,6 +12,7 @@ from tests.fakes.running import running_envoy, running_picker
 from tests.fakes.upstream import running_upstreams
 
 RELOADS = 12
+BROKEN_EVERY = 4
 CONFIG = """
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
@@ -28,7 +29,7 @@ BROKEN = CONFIG.format(scorer="no-such-scorer", weight=1)
 
 
 def text(number: int) -> str:
-    """Return a configuration that differs from the one before in its weights, each second one in its plugins."""
+    """Return a configuration whose weights are not those of the one before, at even numbers nor its plugins."""
     return CONFIG.format(scorer=("prefix-cache-scorer", "lora-affinity-scorer")[number // 2 % 2], weight=1 + number)
 
 
@@ -48,11 +49,14 @@ async def test_no_request_is_lost_when_the_configuration_changes(mode: BodyMode,
             group.create_task(load.run())
             for number in range(1, RELOADS + 1):
                 await asyncio.sleep(0.2)
-                file.write_text(BROKEN if number % 4 == 0 else text(number))
+                file.write_text(BROKEN if number % BROKEN_EVERY == 0 else text(number))
                 picker.child.process.send_signal(signal.SIGHUP)
                 await picker.wait_for_metric("epp_config_reloads_total", number)
             load.is_over = True
         assert set(load.statuses) == {200}, load.statuses
         assert load.statuses[200] > 5 * CLIENTS
+        refused = RELOADS // BROKEN_EVERY
+        assert await picker.metric('epp_config_reloads_total{result="refused"}') == refused
+        assert await picker.metric('epp_config_reloads_total{result="applied"}') == RELOADS - refused
         await picker.wait_for_metric("epp_endpoint_requests_in_flight", 0)
         assert await picker.metric("epp_plugin_errors_total") == 0

@@ -27,10 +27,12 @@ class RunningPicker:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     async def metric(self, name: str) -> float:
-        """The sum of a metric's samples, read over HTTP; 0 when it has none."""
+        """The sum of a metric's samples, read over HTTP; 0 when it has none. Raises `LookupError` for no metric."""
         async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{self.ports.metrics}/metrics") as response:
             lines = (await response.text()).splitlines()
         samples = [line for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        if not samples and f"# TYPE {name.partition('{')[0]} " not in "\n".join(lines):
+            raise LookupError(f"there is no metric {name}")
         return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
 
     async def readiness(self) -> tuple[int, str]:

@@ -160,4 +160,4 @@ def test_weights_are_told_as_they_are(files: tuple[str, str], tmp_path: Path) ->
         "{pluginRef: kv-cache-utilization-scorer, weight: 2}]}]}"
     )
     last = epp(files[0], "--snapshot", files[1], "--config-file", str(config)).stdout.splitlines()[-1]
-    assert last == "  default/a would win with queue-scorer at 0.2 in place of 999999.5"
+    assert last == "  default/a would win with queue-scorer at 0.1 in place of 999999.5"
