@@ -190,12 +190,18 @@ def plugins(name: str | None, form: str) -> None:
     show_default=True,
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--model", default=MODEL, show_default=True, help="Model name that the servers answer to.")
+@click.option(
+    "--model",
+    multiple=True,
+    default=(MODEL,),
+    show_default=True,
+    help="Model name that the servers answer to; repeatable.",
+)
 @options_of(EngineSettings)
-def simulate(port: tuple[int, ...], host: str, model: str, **flags: float) -> None:
+def simulate(port: tuple[int, ...], host: str, model: tuple[str, ...], **flags: float) -> None:
     """Run simulated model servers: OpenAI's chat completions, completions and models, and vLLM's metrics."""
     engine = EngineSettings(**flags)  # type: ignore[arg-type] # click has converted each to its field's type
-    _exit_on_failed_start(lambda: asyncio.run(run_servers(engine, host=host, ports=port, model=model)))
+    _exit_on_failed_start(lambda: asyncio.run(run_servers(engine, host=host, ports=port, models=model)))
 
 
 @main.command()

@@ -32,11 +32,12 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 class ModelServer:
     """One simulated model server."""
 
-    def __init__(self, engine: Engine, *, name: str, model: str) -> None:
+    def __init__(self, engine: Engine, *, name: str, models: Sequence[str]) -> None:
+        """Answer to each of ``models``, as an engine with adapters does; its metrics are labelled with the first."""
         self.name = name
         self._engine = engine
-        self._model = model
-        self._registry = make_registry(engine, model)
+        self._models = models
+        self._registry = make_registry(engine, models[0])
         self._numbers = itertools.count(1)
 
     def application(self) -> web.Application:
@@ -44,7 +45,7 @@ class ModelServer:
         application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_answer_errors])
         application.router.add_post("/v1/chat/completions", self._chat_completions)
         application.router.add_post("/v1/completions", self._completions)
-        application.router.add_get("/v1/models", self._models)
+        application.router.add_get("/v1/models", self._list_models)
         application.router.add_get("/health", self._health)
         application.router.add_get("/metrics", self._metrics)
         application.on_response_prepare.append(self._add_name)
@@ -56,9 +57,9 @@ class ModelServer:
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response()
 
-    async def _models(self, _request: web.Request) -> web.Response:
-        model = {"id": self._model, "object": "model", "created": _now(), "owned_by": "epp-simulator"}
-        return _json({"object": "list", "data": [model]})
+    async def _list_models(self, _request: web.Request) -> web.Response:
+        common = {"object": "model", "created": _now(), "owned_by": "epp-simulator"}
+        return _json({"object": "list", "data": [{"id": model} | common for model in self._models]})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), content_type="text/plain")
@@ -75,7 +76,7 @@ class ModelServer:
             "id": f"{self.name}-{next(self._numbers)}",
             "object": shape.name,
             "created": _now(),
-            "model": self._model,
+            "model": document["model"],
         }
         if document.get("stream") is True:
             return await self._stream(request, document, shape=shape, frame=frame)
@@ -86,9 +87,10 @@ class ModelServer:
             document = msgspec.json.decode(await request.read(), type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequestError(f"body is not a JSON object: {error}") from error
-        if document.get("model") != self._model:
+        if document.get("model") not in self._models:
+            served = ", ".join(f"`{model}`" for model in self._models)
             raise InvalidRequestError(
-                f"the model `{document.get('model')}` does not exist; this server has `{self._model}`", status=404
+                f"the model `{document.get('model')}` does not exist; this server has {served}", status=404
             )
         return document
 
@@ -111,14 +113,14 @@ class ModelServer:
         return response
 
 
-async def run_servers(settings: EngineSettings, *, host: str, ports: Sequence[int], model: str) -> None:
+async def run_servers(settings: EngineSettings, *, host: str, ports: Sequence[int], models: Sequence[str]) -> None:
     """Run one model server on each port until SIGTERM or SIGINT; raises `OSError` when a port is taken."""
     stop = stop_signal()
     async with AsyncExitStack() as servers:
         for port in ports:
-            server = ModelServer(Engine(settings), name=f"sim-{port}", model=model)
+            server = ModelServer(Engine(settings), name=f"sim-{port}", models=models)
             await servers.enter_async_context(listening_http(server.application(), host=host, port=port))
-            print(f"{server.name}: http://{host}:{port} serves {model}", flush=True)  # noqa: T201 - a command's output
+            print(f"{server.name}: http://{host}:{port} serves {', '.join(models)}", flush=True)  # noqa: T201 - a command's output
         await stop.wait()
 
 

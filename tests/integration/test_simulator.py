@@ -22,7 +22,7 @@ TEXT: dict[str, Any] = {"model": "tiny", "prompt": "Hello " * 50, "max_tokens": 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     (port,) = free_ports(HOST, [0])
-    server = ModelServer(Engine(SETTINGS), name="sim-a", model="tiny")
+    server = ModelServer(Engine(SETTINGS), name="sim-a", models=["tiny", "tiny-v2"])
     listening = listening_http(server.application(), host=HOST, port=port)
     async with listening, aiohttp.ClientSession(f"http://{HOST}:{port}") as session:
         yield session
@@ -94,9 +94,15 @@ async def test_bad_request_is_an_openai_error(
         assert (await response.json())["error"]["message"].startswith(message)
 
 
+async def test_answer_names_the_model_that_was_asked_for(http: aiohttp.ClientSession) -> None:
+    for model in ("tiny", "tiny-v2"):
+        async with http.post("/v1/chat/completions", json=CHAT | {"model": model}) as response:
+            assert (await response.json())["model"] == model
+
+
 async def test_models_and_health_answer(http: aiohttp.ClientSession) -> None:
     async with http.get("/v1/models") as response:
-        assert [model["id"] for model in (await response.json())["data"]] == ["tiny"]
+        assert [model["id"] for model in (await response.json())["data"]] == ["tiny", "tiny-v2"]
     async with http.get("/health") as response:
         assert response.status == 200
 
