@@ -66,10 +66,10 @@ def picker_args(manifests: Manifests) -> list[str]:
     return args
 
 
-def release(chart: str, values: Json | None = None, *, needed: bool = True) -> Release:
+def release(chart: str, values: Json | None = None, *, needed: bool = True, name: str = RELEASE) -> Release:
     """Return all of it; ``needed=False`` leaves `NEEDED` out."""
     given = merged(NEEDED[chart] if needed else {}, values or {})
-    texts = loaded(chart).render(given, name=RELEASE, namespace=NAMESPACE)
+    texts = loaded(chart).render(given, name=name, namespace=NAMESPACE)
     notes = "".join(text for path, text in texts.items() if path.endswith("NOTES.txt"))
     files = sorted(path for path in texts if path.endswith(".yaml"))
     return Release([one for path in files for one in yaml.safe_load_all(texts[path]) if one], notes)
