@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from epp.plugin.attributes import PrefixMatches
 from epp.plugin.endpoint import Endpoint
@@ -118,7 +118,7 @@ class InferenceRequest:
 
     def attribute(self, kind: type[A], *, producer: str = "") -> A | None:
         """Return the attached value of this type, or ``None`` when no producer, or not this one, attached one."""
-        return cast("A | None", self._attributes.get((kind, producer)))
+        return self._attributes.get((kind, producer))  # type: ignore[return-value]
 
     def uncached_tokens(self, endpoint: Endpoint) -> int:
         """Return how many of the prompt's tokens an endpoint has to compute; all when nobody has matched the prompt."""

@@ -17,6 +17,7 @@ from epp.plugin import (
 )
 from epp.scheduling.in_play import InPlay
 
+THREE = 3
 IN_PLAY = "in play"
 """Names what `InPlay` removes."""
 
@@ -87,16 +88,12 @@ def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:
 
     Of three columns, the default's number, in one pass: `bench/micro/scheduling.py`.
     """
-    match columns:
-        case [one, two, three]:
-            u, v, w = one.weight, two.weight, three.weight
-            return [u * x + v * y + w * z for x, y, z in zip(one.scores, two.scores, three.scores, strict=True)]
-        case [first, *others]:
-            weight = first.weight
-            totals = [weight * score for score in first.scores]
-            for column in others:
-                weight = column.weight
-                totals = [total + weight * score for total, score in zip(totals, column.scores, strict=True)]
-            return totals
-        case _:
-            return [0.0] * count
+    if len(columns) == THREE:
+        one, two, three = columns
+        u, v, w = one.weight, two.weight, three.weight
+        return [u * x + v * y + w * z for x, y, z in zip(one.scores, two.scores, three.scores)]  # noqa: B905
+    totals = [0.0] * count
+    for column in columns:
+        weight = column.weight
+        totals = [total + weight * score for total, score in zip(totals, column.scores, strict=True)]
+    return totals

@@ -71,7 +71,7 @@ class PrefixCacheScorer:
         most = int(fair)
         return [
             (tokens / total if count <= most else tokens / total * max(0.0, 2.0 - count / fair)) if tokens else 0.0
-            for tokens, count in zip(matched, requests, strict=True)
+            for tokens, count in zip(matched, requests)  # noqa: B905 - both are as long as the candidates
         ]
 
     def _with_length(self, tokens: float, total_tokens: int) -> float:
