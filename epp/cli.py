@@ -16,6 +16,7 @@ from epp.demo.envoy import BodyMode
 from epp.demo.process import PartError
 from epp.demo.stack import MODEL, MODEL_SERVER_PORTS
 from epp.flags import Duration, go_options, ignored, options_of
+from epp.kube.objects import NEW_POOL_GROUP, POOL_VERSIONS
 from epp.observability import make_logger
 from epp.observability.logs import adopt_library_logs
 from epp.plugin import ConfigurationError, Rejection
@@ -151,6 +152,40 @@ def explain(  # noqa: PLR0913 - one for each option
         click.echo(f"epp: the request is refused with {rejection.refusal.status}: {rejection.message}", err=True)
         sys.exit(1)
     click.echo(explaining.as_json(document) if form == "json" else explaining.as_table(document))
+
+
+@main.command()
+@click.option("--pool-name", required=True, help="InferencePool that is looked at.")
+@click.option(
+    "--pool-namespace",
+    default="",
+    envvar="NAMESPACE",
+    help="Its namespace; that of the kubeconfig's context, or of the pod.",
+)
+@click.option(
+    "--pool-group",
+    type=click.Choice(list(POOL_VERSIONS)),
+    default=NEW_POOL_GROUP,
+    show_default=True,
+    help="Its API group: v1 of the first, v1alpha2 of the second.",
+)
+@click.option("--gateway", metavar="NAME", help="Look at this Gateway only, not at all that lead to the pool.")
+@click.option("--url", help="Where to send the request; the Gateway's address when left out.")
+@click.option("--model", metavar="NAME", help="Model of the request; the first that is served when left out.")
+@click.option(
+    "--timeout", type=Duration(least_s=0.1), default="10s", show_default=True, help="How long any answer may take."
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is printed.")
+def doctor(*, form: str, timeout: float, **flags: Any) -> None:  # noqa: ANN401 - one for each option
+    """Look for what keeps requests from a pool's model servers: pool, picker, rights, servers, routes, one request.
+
+    Exit 1 when something is wrong, 2 when there is no cluster. Changes nothing.
+    """
+    from epp.doctor import Question, examine  # noqa: PLC0415 - grpc takes its time to import
+
+    report = _exit_on_failed_start(lambda: asyncio.run(examine(Question(timeout_s=timeout, **flags))))
+    click.echo(report.as_json() if form == "json" else report.as_table())
+    sys.exit(1 if report.has_failed else 0)
 
 
 @main.command("config-schema")

@@ -56,21 +56,24 @@ def error_of(content: bytes, status: int | None, what: str, *, retry_after_s: fl
 class Api:
     """An API server that we are signed in at."""
 
-    def __init__(self, http: "httpx2.AsyncClient", namespace: str) -> None:
+    def __init__(self, http: "httpx2.AsyncClient", namespace: str, *, is_in_pod: bool = False) -> None:
         self._http = http
         self.namespace = namespace
         """That of the kubeconfig's context, or of the pod."""
+        self.is_in_pod = is_in_pod
+        """Whether we are signed in as the service account of the pod that we are in."""
 
     async def request(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> bytes:
         """Return the answer's content; raises `KubeError` for everything but success."""
         import httpx2  # noqa: PLC0415 - the extra `kubernetes`
+        from lightkube.core.exceptions import ConfigError  # noqa: PLC0415 - likewise
 
         headers = {"content-type": "application/json"} if body is not None else None
         try:
             response = await self._http.request(method, path, params=params, content=body, headers=headers)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
             raise KubeError(f"{method} {path}: {error!r}") from error
         if response.is_success:
             return response.content
@@ -128,4 +131,5 @@ async def connected() -> AsyncIterator[Api]:
         message = f"no Kubernetes cluster: this is no pod with a service account, and {where} does not help: {error}"
         raise ConfigurationError([message]) from error
     async with http:
-        yield Api(http, config.namespace)
+        # A kubeconfig is a file; the service account's is made from what is mounted.
+        yield Api(http, config.namespace, is_in_pod=config.fname is None)

@@ -1,0 +1,138 @@
+"""The Gateways that the routes attach to: there, programmed, with an address and pods."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from epp.doctor.objects import EnvoyFilter, Gateway, HTTPRoute, Listener, place
+from epp.doctor.reaching import joined
+from epp.doctor.reading import CORE, GATEWAYS, ISTIO, Reader, path_of
+from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
+from epp.kube.connection import NOT_FOUND, KubeError
+from epp.kube.objects import Pod
+
+GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
+FILTERS = "envoyfilters"
+ISTIO_NAMESPACE = "istio-system"
+"""EnvoyFilters in it count for all gateways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to send a request."""
+
+    url: str
+    host: str | None
+    """For the header ``host``: the route's; ``None``: as in the URL."""
+
+
+async def find_gateways(reader: Reader, routes: Sequence[HTTPRoute], *, name: str | None) -> Found[Sequence[Gateway]]:
+    """Return the Gateways that are there, of this name where one is given."""
+    wanted = dict.fromkeys(ref for route in routes for ref in route.gateways if name in (None, ref[1]))
+    if not wanted:
+        raise FailedError(
+            f"{place(routes[0])} attaches to no Gateway",
+            f"name one in its parentRefs: kubectl edit httproute {routes[0].metadata.name} "
+            f"-n {routes[0].metadata.namespace}",
+        )
+    found, problems = list[Gateway](), list[str]()
+    for namespace, one in wanted:
+        try:
+            gateway = await reader.one(path_of(GATEWAYS, namespace, "gateways", one), Gateway)
+        except KubeError as error:
+            if error.status != NOT_FOUND:
+                raise
+            problems.append(f"{namespace}/{one} does not exist")
+            continue
+        found.append(gateway)
+        problems += _problems(gateway)
+    first = next(iter(wanted))
+    advice = f"kubectl describe gateway {first[1]} -n {first[0]}"
+    if not found:
+        raise FailedError("; ".join(problems), f"kubectl get gateways --all-namespaces; then {advice}")
+    if problems:
+        return Found(found, "; ".join(problems), advice, Outcome.FAIL)
+    return Found(found, ", ".join(f"{place(one)} ({one.spec.gateway_class_name})" for one in found))
+
+
+def _problems(gateway: Gateway) -> Sequence[str]:
+    conditions = {one.type: one for one in gateway.status.conditions or ()}
+    problems = list[str]()
+    for kind in ("Accepted", "Programmed"):
+        one = conditions.get(kind)
+        if one is None:
+            problems.append(f"{place(gateway)} says nothing of {kind}: no controller has taken it")
+        elif one.status != "True":
+            problems.append(f"{place(gateway)} says {kind}={one.status}: {one.reason}: {one.message}")
+    return problems
+
+
+async def find_address(gateways: Sequence[Gateway], routes: Sequence[HTTPRoute]) -> Found[Address]:
+    """Return an address of the first Gateway that has one."""
+    for gateway in gateways:
+        for address in gateway.status.addresses or ():
+            if address.value:
+                listener = _listener(gateway)
+                scheme = "https" if listener.protocol == "HTTPS" else "http"
+                url = f"{scheme}://{joined(address.value, listener.port)}"
+                host = _host(routes)
+                return Found(Address(url, host), f"{url}{f' for host {host}' if host else ''}, of {place(gateway)}")
+    one = gateways[0].metadata
+    raise FailedError(
+        f"{place(gateways[0])} has no address",
+        f"a Service of type LoadBalancer waits for one: kubectl get services -n {one.namespace} -l "
+        f"{GATEWAY_LABEL}={one.name}; or kubectl port-forward to it, and say --url",
+    )
+
+
+def _listener(gateway: Gateway) -> Listener:
+    """Return a listener for HTTP, plaintext if there is one."""
+    listeners = gateway.spec.listeners or [Listener()]
+    return next((one for one in listeners if one.protocol == "HTTP"), listeners[0])
+
+
+async def given_address(url: str, routes: Sequence[HTTPRoute]) -> Found[Address]:
+    """Return the address that the command line gives."""
+    host = _host(routes)
+    return Found(Address(url, host), f"{url}{f' for host {host}' if host else ''}, as --url says")
+
+
+def _host(routes: Sequence[HTTPRoute]) -> str | None:
+    """Return a host that a route is for; ``None``: for all."""
+    if not routes or not all(route.spec.hostnames for route in routes):
+        return None
+    return (routes[0].spec.hostnames or [""])[0].replace("*", "doctor")
+
+
+async def check_pods(reader: Reader, gateways: Sequence[Gateway]) -> Found[None]:
+    """Tell whether each Gateway has a pod that is ready, if it has pods."""
+    said, problems = list[str](), list[str]()
+    for gateway in gateways:
+        one = gateway.metadata
+        path = path_of(CORE, one.namespace, "pods")
+        pods = await reader.many(path, Pod, selector=f"{GATEWAY_LABEL}={one.name}")
+        ready = sum(pod.is_serving for pod in pods)
+        if pods:
+            said.append(f"{place(gateway)}: {ready} of {len(pods)} ready")
+            if not ready:
+                problems.append(pods[0].metadata.name)
+    if not said:
+        message = f"no pod has the label {GATEWAY_LABEL}: the gateway is made otherwise, or outside of the cluster"
+        raise SkippedError(message)
+    if problems:
+        namespace = gateways[0].metadata.namespace
+        raise FailedError("; ".join(said), f"kubectl describe pod {problems[0]} -n {namespace}")
+    return Found(None, "; ".join(said))
+
+
+async def find_filters(reader: Reader, namespaces: Sequence[str]) -> Found[Sequence[EnvoyFilter]]:
+    """Return Istio's EnvoyFilters that have to do with ext_proc."""
+    if not await reader.has(ISTIO, FILTERS):
+        raise SkippedError("no Istio: the cluster does not know EnvoyFilters")
+    found = list[EnvoyFilter]()
+    for namespace in dict.fromkeys([*namespaces, ISTIO_NAMESPACE]):
+        filters = await reader.many(path_of(ISTIO, namespace, FILTERS), EnvoyFilter)
+        found += [one for one in filters if b"ext_proc" in bytes(one.spec)]
+    if not found:
+        return Found(found, "none about ext_proc, and none is needed: every body mode of Istio works")
+    listed = ", ".join(map(place, found))
+    return Found(found, f"{listed}: about ext_proc, so body mode and picker are as they say")

@@ -1,0 +1,150 @@
+"""What checks say, and the table of it."""
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from epp.kube.connection import FORBIDDEN, KubeError
+
+T = TypeVar("T")
+
+
+class Outcome(enum.StrEnum):
+    """How a check ended."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    WARN = "warn"
+    """It works, and not as well as it could, or not for everyone."""
+    FAIL = "fail"
+    SKIPPED = "skipped"
+    """It could not be looked at, and the row says why."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of the table."""
+
+    check: str
+    outcome: Outcome
+    message: str
+    advice: str = ""
+    """What to do next; empty where there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What a check found, and what it makes of it."""
+
+    value: T
+    """For the checks that come after; it may be of use to them even where this one failed."""
+    message: str
+    advice: str = ""
+    outcome: Outcome = Outcome.PASS
+
+
+class FailedError(Exception):
+    """Something is wrong, and there is nothing that other checks could go on with."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class SkippedError(Exception):
+    """It cannot be looked at."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class UnknownError(SkippedError):
+    """Something that it needs is not known."""
+
+
+class Known(Generic[T]):
+    """What a check that has run has found; or why it has not."""
+
+    def __init__(self, found: Found[T] | None, why_not: str) -> None:
+        self._found = found
+        self._why_not = why_not
+
+    @property
+    def value(self) -> T:
+        """What was found; raises `UnknownError` when nothing was, for the check that needs it."""
+        if self._found is None:
+            raise UnknownError(self._why_not)
+        return self._found.value
+
+    def value_or(self, fallback: T) -> T:
+        """Return what was found, for a check that can do without."""
+        return fallback if self._found is None else self._found.value
+
+
+class Sheet:
+    """Runs checks one after the other, and keeps their rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    async def run(self, name: str, check: Callable[[], Awaitable[Found[T]]]) -> Known[T]:
+        """Run a check, whatever becomes of it; errors of API server and pods are outcomes."""
+        found: Found[T] | None = None
+        why_not = ""
+        try:
+            found = await check()
+            row = Row(name, found.outcome, found.message, found.advice)
+        except FailedError as error:
+            row = Row(name, Outcome.FAIL, str(error), error.advice)
+        except SkippedError as error:
+            row = Row(name, Outcome.SKIPPED, str(error), error.advice)
+            why_not = str(error) if isinstance(error, UnknownError) else ""
+        except KubeError as error:
+            row = _row_of(name, error)
+        self.rows.append(row)
+        return Known(found, why_not or f"`{name}` {'failed' if row.outcome is Outcome.FAIL else 'was skipped'}")
+
+
+def _row_of(name: str, error: KubeError) -> Row:
+    """Return what it means that the API server did not answer: only what it forbids is none of its faults."""
+    if error.status == FORBIDDEN:
+        return Row(name, Outcome.SKIPPED, f"not allowed: {error}", "run it as somebody who may read this")
+    return Row(name, Outcome.FAIL, str(error), "this could not be looked at: try again, with a longer --timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All rows, and of whom."""
+
+    pool: str
+    namespace: str
+    rows: Sequence[Row]
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether something is wrong."""
+        return any(row.outcome is Outcome.FAIL for row in self.rows)
+
+    def as_table(self) -> str:
+        """Return it for people: a line for each check, what to do about it below, and a sum."""
+        width = max(len(row.check) for row in self.rows)
+        lines = []
+        for row in self.rows:
+            lines.append(f"{row.outcome.value:<7}  {row.check:<{width}}  {row.message}")
+            if row.advice:
+                lines.append(f"{'':<7}  {'':<{width}}  -> {row.advice}")
+        counts = {outcome: sum(row.outcome is outcome for row in self.rows) for outcome in Outcome}
+        lines.append(", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count))
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """Return it for programs."""
+        document = {
+            "pool": self.pool,
+            "namespace": self.namespace,
+            "failed": self.has_failed,
+            "checks": self.rows,
+        }
+        return msgspec.json.format(msgspec.json.encode(document)).decode()
