@@ -128,10 +128,11 @@ async def find_filters(reader: Reader, namespaces: Sequence[str]) -> Found[Seque
     """Return Istio's EnvoyFilters that have to do with ext_proc."""
     if not await reader.has(ISTIO, FILTERS):
         raise SkippedError("no Istio: the cluster does not know EnvoyFilters")
-    found = list[EnvoyFilter]()
+    by_place = dict[str, EnvoyFilter]()
     for namespace in dict.fromkeys([*namespaces, ISTIO_NAMESPACE]):
         filters = await reader.many(path_of(ISTIO, namespace, FILTERS), EnvoyFilter)
-        found += [one for one in filters if b"ext_proc" in bytes(one.spec)]
+        by_place |= {place(one): one for one in filters if b"ext_proc" in bytes(one.spec)}
+    found = list(by_place.values())
     if not found:
         return Found(found, "none about ext_proc, and none is needed: every body mode of Istio works")
     listed = ", ".join(map(place, found))

@@ -1,5 +1,6 @@
 """What the doctor reads of objects that the picker itself never looks at; a field that is missing is empty."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -125,7 +126,7 @@ class PodSpec(Struct, rename="camel"):
     def flag(self, name: str) -> str | None:
         """Return what a program was told by ``--name=value`` or ``--name value``; empty for a flag alone."""
         words = [word for one in self.containers or () for word in [*(one.command or ()), *(one.args or ())]]
-        for word, after in zip(words, [*words[1:], "-"], strict=True):
+        for word, after in itertools.pairwise([*words, "-"]):
             flag, equals, value = word.partition("=")
             if flag.startswith("-") and flag.lstrip("-") == name:
                 return value if equals else "" if after.startswith("-") else after

@@ -26,7 +26,7 @@ async def find_routes(reader: Reader, pool: Pool, *, gateway: str | None) -> Fou
                 f"-n {elsewhere[0].metadata.namespace}",
             )
     if not leading:
-        raise _nothing(routes, pool)
+        return _nearly(routes, pool)
     return Found(leading, ", ".join(map(place, leading)))
 
 
@@ -53,19 +53,21 @@ def _leads(route: HTTPRoute, pool: Pool) -> bool:
     )
 
 
-def _nothing(routes: Sequence[HTTPRoute], pool: Pool) -> FailedError:
-    """Say what leads nearly there: a reference without group and kind is one to a Service."""
+def _nearly(routes: Sequence[HTTPRoute], pool: Pool) -> Found[Sequence[HTTPRoute]]:
+    """Return a route that leads nearly there: a reference without group and kind is one to a Service."""
     for route in routes:
         for ref in route.backends:
             if ref.name == pool.name or (pool.picker is not None and ref.name == pool.picker.name):
                 kind, group = ref.kind or "Service", ref.group or "core"
-                return FailedError(
+                return Found(
+                    [route],
                     f"no HTTPRoute leads to {pool.namespace}/{pool.name}; {place(route)} leads to {kind} {ref.name} "
                     f"(group {group}) in {ref.namespace or route.metadata.namespace}",
                     f"its backendRef has to say kind: InferencePool, group: {pool.group}, name: {pool.name}: kubectl "
                     f"edit httproute {route.metadata.name} -n {route.metadata.namespace}",
+                    Outcome.FAIL,
                 )
-    return FailedError(
+    raise FailedError(
         f"no HTTPRoute leads to {pool.namespace}/{pool.name}",
         f"make one with a backendRef of kind: InferencePool, group: {pool.group}, name: {pool.name}",
     )

@@ -126,7 +126,9 @@ class FakePicker:
     async def _decisions(self, request: web.Request) -> web.Response:
         wanted = request.query.get("request_id")
         found = [one for one in self.decisions if wanted in (None, one["request_id"])]
-        return web.json_response(found if found or wanted is None else {"error": "none"}, status=200 if found else 404)
+        if wanted is not None and not found:
+            return web.json_response({"error": f"no decision is kept of request `{wanted}`"}, status=404)
+        return web.json_response(found)
 
 
 @dataclass

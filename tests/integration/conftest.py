@@ -8,6 +8,7 @@ import pytest
 from epp.kube import leader, reflector
 from epp.kube import policies as policies_module
 from epp.kube import pool as pool_module
+from tests.fakes.doctor_cluster import DoctorCluster, running_doctor_cluster
 from tests.fakes.kube_api import KubeApi, running_api
 
 
@@ -21,4 +22,12 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     monkeypatch.setattr(policies_module, "LOOK_AGAIN_S", 0.05)
     async with running_api() as running:
         monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig(tmp_path)))
+        yield running
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DoctorCluster]:
+    monkeypatch.delenv("NAMESPACE", raising=False)
+    async with running_doctor_cluster() as running:
+        monkeypatch.setenv("KUBECONFIG", str(running.api.kubeconfig(tmp_path)))
         yield running

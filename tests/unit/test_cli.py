@@ -192,7 +192,7 @@ def test_two_sources_of_the_pool_are_refused(tmp_path: Path) -> None:
     assert "both name the pool" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "simulate", "check-config", "plugins"])
+@pytest.mark.parametrize("command", ["serve", "demo", "simulate", "check-config", "plugins", "doctor"])
 def test_every_option_of_every_command_is_explained(command: str) -> None:
     result = epp(command, "--help")
     assert result.exit_code == 0
