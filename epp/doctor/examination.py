@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from epp.doctor import access, gateways, health, journey, pages, picker, pool, port, routes, servers, traffic
+from epp.doctor import access, gateways, health, istio, journey, pages, picker, pool, port, routes, servers, traffic
 from epp.doctor.gateways import Address
 from epp.doctor.journey import Sent
-from epp.doctor.objects import FullPod, PodSpec
-from epp.doctor.picker import Picker
+from epp.doctor.objects import EnvoyFilter, FullPod, Gateway, PodSpec
+from epp.doctor.picker import Picker, PickerService
 from epp.doctor.pool import Pool
 from epp.doctor.reaching import Direct, Proxied, Reach
 from epp.doctor.reading import Reader
@@ -80,20 +80,16 @@ class Examination:
     async def run(self) -> None:
         """Run them."""
         found = await self._look_at_pool()
-        deciding, pickers = await self._look_at_picker(found)
+        service, deciding, pickers = await self._look_at_picker(found)
         endpoints, model = await self._look_at_servers(found, deciding)
         gates, address = await self._look_at_gateways(found)
-        filters = await self.sheet.run(
-            "envoy filters", lambda: gateways.find_filters(self._reader, [self._namespace, *gates])
-        )
+        filters = await self._look_at_istio(service, deciding, gates)
         sent = await self.sheet.run("request", lambda: self._send(address, model))
         await self.sheet.run(
             "decision",
             lambda: journey.find_decision(self._reach, pickers.value, sent.value, endpoints.value_or([])),
         )
-        await self.sheet.run(
-            "body mode", lambda: traffic.check_body_modes(self._reach, pickers.value, filters.value_or([]))
-        )
+        await self.sheet.run("body mode", lambda: traffic.check_body_modes(self._reach, pickers.value, filters))
 
     async def _look_at_pool(self) -> Known[Pool]:
         name, group = self._question.pool_name, self._question.pool_group
@@ -103,8 +99,10 @@ class Examination:
         await self.sheet.run("pool accepted", lambda: pool.check_accepted(found.value))
         return found
 
-    async def _look_at_picker(self, found: Known[Pool]) -> tuple[Known[Picker], Known[Sequence[FullPod]]]:
-        """Return the picker, and those of its pods that answer."""
+    async def _look_at_picker(
+        self, found: Known[Pool]
+    ) -> tuple[Known[PickerService], Known[Picker], Known[Sequence[FullPod]]]:
+        """Return the picker's Service, the picker, and those of its pods that answer."""
         run, reader, reach = self.sheet.run, self._reader, self._reach
         service = await run("picker service", lambda: picker.find_service(reader, found.value))
         deciding = await run("picker pods", lambda: picker.find_pods(reader, service.value))
@@ -115,9 +113,8 @@ class Examination:
             lambda: access.check_access(reader, found.value, deciding.value, is_in_pod=reach.is_direct),
         )
         timeout_s = self._question.timeout_s
-        return deciding, await run(
-            "picker health", lambda: health.check_health(reach, deciding.value, timeout_s=timeout_s)
-        )
+        answering = await run("picker health", lambda: health.check_health(reach, deciding.value, timeout_s=timeout_s))
+        return service, deciding, answering
 
     async def _look_at_servers(
         self, found: Known[Pool], deciding: Known[Picker]
@@ -128,11 +125,14 @@ class Examination:
         pods = await run("model servers", lambda: servers.find_pods(self._reader, found.value))
         await run("similar pods", lambda: servers.check_near_misses(found.value, pods.value, known=known))
         endpoints = await run("endpoints", lambda: servers.find_endpoints(found.value, pods.value))
-        await run("metrics", lambda: pages.check_metrics(reach, endpoints.value))
-        return endpoints, await run("models", lambda: pages.find_models(reach, endpoints.value, wanted))
+        await run("metrics", lambda: pages.check_metrics(reach, servers.over_http(found.value, endpoints.value)))
+        model = await run(
+            "models", lambda: pages.find_models(reach, servers.over_http(found.value, endpoints.value), wanted)
+        )
+        return endpoints, model
 
-    async def _look_at_gateways(self, found: Known[Pool]) -> tuple[Sequence[str], Known[Address]]:
-        """Return the Gateways' namespaces, and where to send a request."""
+    async def _look_at_gateways(self, found: Known[Pool]) -> tuple[Sequence[Gateway], Known[Address]]:
+        """Return the Gateways, and where to send a request."""
         run, reader, name = self.sheet.run, self._reader, self._question.gateway
         leading = await run("routes", lambda: routes.find_routes(reader, found.value, gateway=name))
         await run("routes accepted", lambda: routes.check_accepted(leading.value))
@@ -143,7 +143,16 @@ class Examination:
         else:
             url = self._question.url
             address = await run("gateway address", lambda: gateways.given_address(url, leading.value_or([])))
-        return [one.metadata.namespace for one in gates.value_or([])], address
+        return gates.value_or([]), address
+
+    async def _look_at_istio(
+        self, service: Known[PickerService], deciding: Known[Picker], gates: Sequence[Gateway]
+    ) -> Sequence[EnvoyFilter]:
+        """Return the EnvoyFilters about ext_proc."""
+        reader, namespaces = self._reader, [self._namespace, *(gate.metadata.namespace for gate in gates)]
+        await self.sheet.run("istio tls", lambda: istio.check_tls(reader, service.value, deciding.value, gates))
+        filters = await self.sheet.run("envoy filters", lambda: istio.find_filters(reader, namespaces))
+        return filters.value_or([])
 
     async def _send(self, address: Known[Address], model: Known[str]) -> Found[Sent]:
         wanted = self._question.model or model.value

@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epp.doctor.objects import EnvoyFilter, Gateway, HTTPRoute, Listener, place
+from epp.doctor.objects import Gateway, HTTPRoute, Listener, place
 from epp.doctor.reaching import joined
-from epp.doctor.reading import CORE, GATEWAYS, ISTIO, Reader, path_of
+from epp.doctor.reading import CORE, GATEWAYS, Reader, path_of
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import NOT_FOUND, KubeError
 from epp.kube.objects import Pod
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
-FILTERS = "envoyfilters"
-ISTIO_NAMESPACE = "istio-system"
-"""EnvoyFilters in it count for all gateways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +119,3 @@ async def check_pods(reader: Reader, gateways: Sequence[Gateway]) -> Found[None]
         namespace = gateways[0].metadata.namespace
         raise FailedError("; ".join(said), f"kubectl describe pod {problems[0]} -n {namespace}")
     return Found(None, "; ".join(said))
-
-
-async def find_filters(reader: Reader, namespaces: Sequence[str]) -> Found[Sequence[EnvoyFilter]]:
-    """Return Istio's EnvoyFilters that have to do with ext_proc."""
-    if not await reader.has(ISTIO, FILTERS):
-        raise SkippedError("no Istio: the cluster does not know EnvoyFilters")
-    by_place = dict[str, EnvoyFilter]()
-    for namespace in dict.fromkeys([*namespaces, ISTIO_NAMESPACE]):
-        filters = await reader.many(path_of(ISTIO, namespace, FILTERS), EnvoyFilter)
-        by_place |= {place(one): one for one in filters if b"ext_proc" in bytes(one.spec)}
-    found = list(by_place.values())
-    if not found:
-        return Found(found, "none about ext_proc, and none is needed: every body mode of Istio works")
-    listed = ", ".join(map(place, found))
-    return Found(found, f"{listed}: about ext_proc, so body mode and picker are as they say")

@@ -23,7 +23,8 @@ MARK = "epp-doctor"
 """Query parameter with the request's id: edge gateways put an id of their own in the place of a client's."""
 LOOK_TIMES = 3
 LOOK_AGAIN_S = 0.2
-DECISIONS_ASKED = "200"
+DECISIONS_ASKED = "1000"
+"""As many as a picker tells at a time."""
 ADVICE: Mapping[int, str] = {
     400: "the model server or the picker does not like it: is it a completion model? say --model",
     401: "the gateway or the model server wants credentials, which the doctor has none of",
@@ -32,7 +33,8 @@ ADVICE: Mapping[int, str] = {
     408: "the body did not get to the picker: the gateway's body mode",
     413: "a limit of the gateway or the picker for bodies is very small",
     429: "the pool is full, or its filters leave no endpoint: see epp_request_errors_total",
-    500: "the gateway could not ask the picker: the protocol of the Service's port and --secure-serving have to fit",
+    500: "the gateway could not ask the picker: the protocol of the Service's port and --secure-serving have to fit, "
+    "and on Istio a DestinationRule",
     502: "the gateway could not reach the endpoint: NetworkPolicies between gateway and model servers",
     503: "no endpoint, or none that the gateway reaches: see the checks of picker and model servers above",
     504: "a timeout: of the HTTPRoute, or of the gateway's call to the picker (message timeout)",
@@ -57,7 +59,7 @@ async def send_request(address: Address, model: str, *, timeout_s: float) -> Fou
     """Send a completion of one token."""
     request_id = str(uuid.uuid4())
     url = f"{address.url.rstrip('/')}{PATH}"
-    headers = {"x-request-id": request_id, "content-type": "application/json"}
+    headers = {"x-request-id": request_id, "content-type": "application/json", "user-agent": MARK}
     if address.host:
         headers["host"] = address.host
     body = msgspec.json.encode({"model": model, "prompt": "Hello", "max_tokens": 1})
@@ -92,13 +94,21 @@ def _server(url: str, headers: Mapping[str, str]) -> str | None:
 
 async def find_decision(reach: Reach, pods: Sequence[FullPod], sent: Sent, servers: Sequence[Server]) -> Found[None]:
     """Tell which endpoint the picker chose; that there is no decision means that it was not asked."""
+    silent: KubeError | None = None
     for turn in range(LOOK_TIMES):
         if turn:
             await asyncio.sleep(LOOK_AGAIN_S)
         for pod in pods:
-            decision = await _decision(reach, pod, sent)
+            try:
+                decision = await _decision(reach, pod, sent)
+            except KubeError as error:
+                silent = error
+                continue
             if decision is not None:
                 return Found(None, f"{_where(decision, servers)}, by the picker {pod.metadata.name}")
+    if silent is not None:
+        # The one that did not answer may be the one that decided.
+        raise silent
     names = ", ".join(pod.metadata.name for pod in pods)
     raise FailedError(
         f"the request was answered, and no picker has decided on it (asked: {names})",

@@ -56,6 +56,7 @@ class PickerRef(Struct, rename="camel"):
 
 class _PoolSpec(Struct, rename="camel"):
     endpoint_picker_ref: PickerRef | None = None
+    app_protocol: str = "http"
     extension_ref: PickerRef | None = None
 
 
@@ -245,6 +246,37 @@ class Gateway(KubeObject):
 
     spec: _GatewaySpec = field(default_factory=_GatewaySpec)
     status: _GatewayStatus = field(default_factory=_GatewayStatus)
+
+
+class _Tls(Struct):
+    mode: str = "DISABLE"
+
+
+class _PortPolicy(Struct):
+    tls: _Tls | None = None
+
+
+class _TrafficPolicy(Struct, rename="camel"):
+    tls: _Tls | None = None
+    port_level_settings: list[_PortPolicy] | None = None
+
+
+class _DestinationRuleSpec(Struct, rename="camel"):
+    host: str = ""
+    traffic_policy: _TrafficPolicy | None = None
+
+
+class DestinationRule(KubeObject):
+    """How Istio speaks to a Service."""
+
+    spec: _DestinationRuleSpec = field(default_factory=_DestinationRuleSpec)
+
+    @property
+    def has_tls(self) -> bool:
+        """Tell whether it says TLS, for any port."""
+        policy = self.spec.traffic_policy or _TrafficPolicy()
+        said = [policy.tls, *(port.tls for port in policy.port_level_settings or ())]
+        return any(tls is not None and tls.mode != "DISABLE" for tls in said)
 
 
 class EnvoyFilter(KubeObject):

@@ -27,6 +27,8 @@ class Pool:
     shape: PoolShape
     picker: PickerRef | None
     parents: Sequence[ParentStatus]
+    protocol: str = "http"
+    """What the model servers speak: ``kubernetes.io/h2c`` is gRPC."""
 
     @property
     def resource(self) -> str:
@@ -47,7 +49,15 @@ async def find_pool(reader: Reader, *, group: str, namespace: str, name: str) ->
     kind = InferencePool if group == NEW_POOL_GROUP else OldInferencePool
     shape = decoded(content, kind, f"GET {path}").shape
     rest = decoded(content, PoolRest, f"GET {path}")
-    pool = Pool(group=group, namespace=namespace, name=name, shape=shape, picker=rest.picker_ref, parents=rest.parents)
+    pool = Pool(
+        group=group,
+        namespace=namespace,
+        name=name,
+        shape=shape,
+        picker=rest.picker_ref,
+        parents=rest.parents,
+        protocol=rest.spec.app_protocol,
+    )
     ports = ", ".join(map(str, shape.ports))
     return Found(pool, f"{namespace}/{name}: pods {shape.selector}, {_plural('port', shape.ports)} {ports}")
 

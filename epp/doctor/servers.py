@@ -102,5 +102,12 @@ async def find_endpoints(pool: Pool, pods: PoolPods) -> Found[Sequence[Server]]:
     return Found(servers, f"{len(servers)}: {listed}{', ...' if len(servers) > SHOWN else ''}")
 
 
+def over_http(pool: Pool, servers: Sequence[Server]) -> Sequence[Server]:
+    """Return the endpoints whose pages can be had; raises `SkippedError` for those that speak gRPC only."""
+    if pool.protocol != "http":
+        raise SkippedError(f"the model servers speak gRPC: appProtocol of the pool is {pool.protocol}")
+    return servers
+
+
 def _labels(pod: FullPod) -> dict[str, str]:
     return pod.metadata.labels or {}

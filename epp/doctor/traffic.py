@@ -9,6 +9,7 @@ from epp.doctor.health import metrics_port
 from epp.doctor.objects import EnvoyFilter, FullPod, place
 from epp.doctor.reaching import Reach
 from epp.doctor.verdict import Found, Outcome, SkippedError
+from epp.kube.connection import KubeError
 
 STREAMS = b"epp_streams_total"
 LOOK_TIMES = 3
@@ -41,8 +42,7 @@ async def _counts(reach: Reach, pods: Sequence[FullPod]) -> Counter[str]:
         if turn:
             await asyncio.sleep(LOOK_AGAIN_S)
         counts = Counter[str]()
-        for pod in pods:
-            page = await reach.page(pod, metrics_port(pod.spec), "/metrics")
+        for page in await _metrics(reach, pods):
             has_metric = has_metric or STREAMS in page
             for labels, value in Layout().find(page, STREAMS).series:
                 counts[labels.get(b"request_body", b"unknown").decode(errors="replace")] += int(read_count(value) or 0)
@@ -51,3 +51,16 @@ async def _counts(reach: Reach, pods: Sequence[FullPod]) -> Counter[str]:
     raise SkippedError(
         "no request has come to the picker yet" if has_metric else "this picker does not count body modes"
     )
+
+
+async def _metrics(reach: Reach, pods: Sequence[FullPod]) -> Sequence[bytes]:
+    """Return the pages of those that answer; raises `KubeError` when none does."""
+    pages, silent = list[bytes](), list[KubeError]()
+    for pod in pods:
+        try:
+            pages.append(await reach.page(pod, metrics_port(pod.spec), "/metrics"))
+        except KubeError as error:
+            silent.append(error)
+    if silent and not pages:
+        raise silent[0]
+    return pages

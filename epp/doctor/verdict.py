@@ -95,11 +95,11 @@ class Sheet:
         why_not = ""
         try:
             found = await check()
-            row = Row(name, found.outcome, found.message, found.advice)
+            row = _row(name, found.outcome, found.message, found.advice)
         except FailedError as error:
-            row = Row(name, Outcome.FAIL, str(error), error.advice)
+            row = _row(name, Outcome.FAIL, str(error), error.advice)
         except SkippedError as error:
-            row = Row(name, Outcome.SKIPPED, str(error), error.advice)
+            row = _row(name, Outcome.SKIPPED, str(error), error.advice)
             why_not = str(error) if isinstance(error, UnknownError) else ""
         except KubeError as error:
             row = _row_of(name, error)
@@ -107,11 +107,17 @@ class Sheet:
         return Known(found, why_not or f"`{name}` {'failed' if row.outcome is Outcome.FAIL else 'was skipped'}")
 
 
+def _row(check: str, outcome: Outcome, message: str, advice: str) -> Row:
+    """Return a row on one line: pods and gateways say what they like, and it is for a terminal."""
+    plain = "".join(character if character.isprintable() else " " for character in message)
+    return Row(check, outcome, " ".join(plain.split()), advice)
+
+
 def _row_of(name: str, error: KubeError) -> Row:
     """Return what it means that the API server did not answer: only what it forbids is none of its faults."""
     if error.status == FORBIDDEN:
-        return Row(name, Outcome.SKIPPED, f"not allowed: {error}", "run it as somebody who may read this")
-    return Row(name, Outcome.FAIL, str(error), "this could not be looked at: try again, with a longer --timeout")
+        return _row(name, Outcome.SKIPPED, f"not allowed: {error}", "run it as somebody who may read this")
+    return _row(name, Outcome.FAIL, str(error), "this could not be looked at: try again, with a longer --timeout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ class Api:
         Raises `KubeError`, also for a server that says nothing for ``silence_s``.
         """
         import httpx2  # noqa: PLC0415 - the extra `kubernetes`
+        from lightkube.core.exceptions import ConfigError  # noqa: PLC0415 - likewise
 
         timeout = httpx2.Timeout(REQUEST_TIMEOUT_S, read=silence_s)
         begun = b""
@@ -98,7 +99,7 @@ class Api:
                     if len(begun) > LONGEST_LINE_BYTES:
                         raise KubeError(f"watch {path}: a line of more than {LONGEST_LINE_BYTES} bytes")
                     yield lines
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
             raise KubeError(f"watch {path}: {error!r}") from error
 
 

@@ -21,7 +21,7 @@ GATEWAYS, ISTIO = "/apis/gateway.networking.k8s.io/v1", "/apis/networking.istio.
 REVIEWS = "/apis/authorization.k8s.io/v1"
 KINDS = {
     *(f"{CORE}/pods", f"{CORE}/services", "/apis/apps/v1/deployments", f"{POOLS}/inferencepools", f"{LEASES}/leases"),
-    *(f"{GATEWAYS}/gateways", f"{GATEWAYS}/httproutes", f"{ISTIO}/envoyfilters"),
+    *(f"{GATEWAYS}/gateways", f"{GATEWAYS}/httproutes", f"{ISTIO}/envoyfilters", f"{ISTIO}/destinationrules"),
     *(f"{OLD_GROUP}/inferenceobjectives", f"{OLD_GROUP}/inferencemodelrewrites"),
 }
 PAGE = (
@@ -206,6 +206,7 @@ def _fill(api: KubeApi, gateway_port: int) -> None:
             "status": {"parents": [parent | {"conditions": conditions("Accepted", "ResolvedRefs")}]},
         },
     )
+    api.put(f"{ISTIO}/destinationrules", destination_rule("SIMPLE"))
     api.put(
         f"{GATEWAYS}/gateways",
         {
@@ -214,6 +215,12 @@ def _fill(api: KubeApi, gateway_port: int) -> None:
             "status": {"addresses": [{"value": HOST}], "conditions": conditions("Accepted", "Programmed")},
         },
     )
+
+
+def destination_rule(mode: str) -> Json:
+    """Return how Istio speaks to the picker."""
+    spec = {"host": f"llama-epp.{NAMESPACE}.svc.cluster.local", "trafficPolicy": {"tls": {"mode": mode}}}
+    return {"metadata": {"name": "llama-epp"}, "spec": spec}
 
 
 def put_pod(api: KubeApi, name: str, ip: str, labels: dict[str, str], container: Json, **more: Any) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from epp.cli import main
@@ -13,8 +14,17 @@ from epp.doctor import Question, Report, examine
 from epp.doctor.verdict import Outcome
 from epp.kube.objects import NEW_POOL_GROUP
 from tests.fakes.doctor_cluster import GATEWAYS, ISTIO, KINDS, MODEL, REVIEWS, DoctorCluster
-from tests.fakes.kube_api import CORE, POOLS
+from tests.fakes.kube_api import CORE, LEASES, OLD_GROUP, POOLS
 
+FILLED = (
+    *(f"{CORE}/pods", f"{CORE}/services", f"{POOLS}/inferencepools"),
+    *(f"{GATEWAYS}/gateways", f"{GATEWAYS}/httproutes", f"{ISTIO}/destinationrules"),
+)
+NOT_READ = {
+    *("/apis/apps/v1/deployments", f"{LEASES}/leases"),
+    *(f"{OLD_GROUP}/inferenceobjectives", f"{OLD_GROUP}/inferencemodelrewrites"),
+}
+"""Only rights to them are looked at, or only of a picker without pods."""
 PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 
 
@@ -31,7 +41,7 @@ async def test_healthy_cluster_passes_every_check(cluster: DoctorCluster) -> Non
     report = await examined()
     assert {row.check: row.outcome for row in report.rows if row.outcome is not Outcome.PASS} == {}
     assert [row.advice for row in report.rows if row.advice] == []
-    assert len(report.rows) == 22
+    assert len(report.rows) == 23
 
 
 async def test_nothing_is_changed(cluster: DoctorCluster) -> None:
@@ -55,7 +65,7 @@ async def test_exit_code_is_0_and_the_table_is_printed(cluster: DoctorCluster) -
     result = await doctor("--pool-name", "llama")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "pass     pool             models/llama: pods app=vllm, port 8000"
-    assert result.stdout.splitlines()[-1] == "22 pass"
+    assert result.stdout.splitlines()[-1] == "23 pass"
 
 
 async def test_exit_code_is_1_and_programs_get_json(cluster: DoctorCluster) -> None:
@@ -96,6 +106,19 @@ async def test_cluster_that_does_not_let_us_in_is_2(cluster: DoctorCluster) -> N
     assert result.stderr == "epp: the Kubernetes cluster does not let us in: GET /version: 401: Unauthorized\n"
 
 
+async def test_sign_in_that_fails_is_2(cluster: DoctorCluster, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "false"}
+    document = yaml.safe_load(file.read_text())
+    document["users"][0]["user"] = {"exec": plugin}
+    file.write_text(yaml.safe_dump(document))
+    result = await doctor("--pool-name", "llama")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "epp: no Kubernetes cluster answers: GET /version: ConfigError('Exec false returned"
+    )
+
+
 @pytest.mark.parametrize("code", [403, 404, 500])
 @pytest.mark.parametrize("path", sorted({*KINDS, REVIEWS, ISTIO, GATEWAYS, "/proxy/metrics", "/proxy/readyz", "/apis"}))
 async def test_answers_that_refuse_are_rows_and_never_a_crash(cluster: DoctorCluster, path: str, code: int) -> None:
@@ -103,25 +126,27 @@ async def test_answers_that_refuse_are_rows_and_never_a_crash(cluster: DoctorClu
     refusals = [path, f"{group}/namespaces/models/{resource}", f"{group}/namespaces/istio-system/{resource}"]
     cluster.api.refusals |= dict.fromkeys(refusals, (code, "no"))
     rows = (await examined()).rows
-    assert len(rows) == 22
+    assert len(rows) == 23
+    if code == 500 and path not in NOT_READ:
+        assert any(row.outcome is Outcome.FAIL for row in rows)
     if code == 403:
         assert all(row.outcome is not Outcome.FAIL or "no" in row.message for row in rows)
 
 
-@pytest.mark.parametrize("collection", sorted(KINDS))
+@pytest.mark.parametrize("collection", FILLED)
 @pytest.mark.parametrize("emptied", ["metadata", "spec", "status"])
 @pytest.mark.parametrize("left", ["null", "absent"])
 async def test_objects_with_missing_fields_are_rows_and_never_a_crash(
     cluster: DoctorCluster, collection: str, emptied: str, left: str
 ) -> None:
-    for one in cluster.api.objects.get(collection, {}).values():
+    for one in cluster.api.objects[collection].values():
         if emptied == "metadata":
             one["metadata"] = {"name": one["metadata"]["name"], "labels": None}
         elif left == "null":
             one[emptied] = dict.fromkeys(one.get(emptied, {}))
         else:
             one.pop(emptied, None)
-    assert len((await examined()).rows) == 22
+    assert len((await examined()).rows) == 23
 
 
 async def test_api_server_that_does_not_answer_is_given_up(

@@ -2,7 +2,10 @@
 
 import pytest
 
+from epp.demo.parts import HOST
+from epp.demo.process import free_ports
 from epp.doctor.verdict import Outcome, Row
+from epp.serving import listening_http
 from tests.fakes.breaking import (
     KUBECTL_POOL,
     PODS,
@@ -20,7 +23,7 @@ from tests.fakes.breaking import (
     service_port,
     without,
 )
-from tests.fakes.doctor_cluster import DoctorCluster, conditions
+from tests.fakes.doctor_cluster import DoctorCluster, FakePicker, conditions, put_pod
 from tests.fakes.kube_api import CORE, POOLS
 
 HTTP2, H2C = '"http2"', '"kubernetes.io/h2c"'
@@ -202,6 +205,20 @@ PICKER_CASES = [
         id="no proxy",
     ),
     pytest.param(
+        lambda cluster: setattr(cluster.picker, "unmet", "not yet: this picker is the leader"),
+        *("picker health", Outcome.FAIL, "all wait to be the leader: llama-epp-0"),
+        "the Lease has a holder that is gone, or may not be updated",
+        id="no leader",
+    ),
+    pytest.param(
+        lambda cluster: setattr(cluster.picker, "unmet", "\x1b[2Jnot yet: \n the pool is known"),
+        *("picker health", Outcome.FAIL),
+        f"llama-epp-0: GET {CORE}/namespaces/models/pods/llama-epp-0:9090/proxy/readyz: 503: "
+        "[2Jnot yet: the pool is known",
+        "kubectl logs llama-epp-0 -n models says why",
+        id="control characters",
+    ),
+    pytest.param(
         refuse("/proxy/readyz", 404),
         *("picker health", Outcome.WARN),
         "the pods answer, and have no /readyz: this is another picker, or an older one",
@@ -222,3 +239,24 @@ async def test_row_and_advice(
 ) -> None:
     change(cluster)
     assert await row_of(check) == Row(check, outcome, message, advice)
+
+
+@pytest.mark.parametrize("check", ["decision", "body mode"])
+async def test_picker_that_cannot_be_reached_does_not_hide_one_that_can(cluster: DoctorCluster, check: str) -> None:
+    picker = cluster.api.objects[PODS].pop("llama-epp-0")
+    put_pod(cluster.api, "another", "10.0.1.4", {"app": "llama-epp"}, {})
+    cluster.api.put(PODS, picker)
+    row = await row_of("picker health")
+    assert row.outcome is Outcome.WARN
+    assert "another: " in row.message
+    assert (await row_of(check)).outcome is Outcome.PASS
+
+
+async def test_picker_that_waits_to_be_the_leader_is_well_beside_one_that_is(cluster: DoctorCluster) -> None:
+    standby = FakePicker(unmet="not yet: this picker is the leader\n", port=free_ports(HOST, [0])[0])
+    put_pod(cluster.api, "llama-epp-1", "10.0.1.4", {"app": "llama-epp"}, {}, is_ready=False)
+    cluster.api.backends["llama-epp-1:9090"] = standby.port
+    async with listening_http(standby.application(), host=HOST, port=standby.port):
+        row = await row_of("picker health")
+    message = "1 of 2 answer and are ready; kept warm, as not the leader: llama-epp-1"
+    assert row == Row("picker health", Outcome.PASS, message)

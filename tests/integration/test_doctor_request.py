@@ -41,7 +41,8 @@ def answer(status: int, text: str) -> Break:
         pytest.param(
             answer(500, "ext_proc   error\n" + "x" * 300),
             f"500: ext_proc error {'x' * 185}...",
-            "the gateway could not ask the picker: the protocol of the Service's port and --secure-serving have to fit",
+            "the gateway could not ask the picker: the protocol of the Service's port and --secure-serving have to "
+            "fit, and on Istio a DestinationRule",
             id="no picker",
         ),
         pytest.param(

@@ -3,7 +3,20 @@
 import pytest
 
 from epp.doctor.verdict import Outcome, Row
-from tests.fakes.breaking import GATES, KUBECTL_POOL, PODS, ROUTES, Break, labelled, not_ready, refuse, row_of, without
+from tests.fakes.breaking import (
+    GATES,
+    KUBECTL_POOL,
+    PODS,
+    POOL,
+    ROUTES,
+    Break,
+    labelled,
+    not_ready,
+    picker_args,
+    refuse,
+    row_of,
+    without,
+)
 from tests.fakes.doctor_cluster import ISTIO, MODEL, PAGE, DoctorCluster, conditions
 from tests.fakes.kube_api import CORE
 
@@ -50,10 +63,6 @@ def route_says(parents: object) -> Break:
 
 def gateway(**status: object) -> Break:
     return lambda cluster: cluster.change(GATES, "inference-gateway")["status"].update(status)
-
-
-def answer(status: int, text: str) -> Break:
-    return lambda cluster: setattr(cluster.gateway, "refusal", (status, text))
 
 
 SERVER_CASES = [
@@ -133,6 +142,36 @@ SERVER_CASES = [
         f"GET {ENDPOINTS_PATH.replace('vllm-0', 'vllm-1')}/v1/models: 500: no",
         "with --model NAME the request is sent all the same",
         id="no model",
+    ),
+]
+SERVER_CASES += [
+    pytest.param(
+        lambda cluster: cluster.change(POOL, "llama")["spec"].update(appProtocol="kubernetes.io/h2c"),
+        *(check, Outcome.SKIPPED, "the model servers speak gRPC: appProtocol of the pool is kubernetes.io/h2c", ""),
+        id=f"gRPC and {check}",
+    )
+    for check in ("metrics", "models")
+]
+ISTIO_CASES = [
+    pytest.param(
+        without(f"{ISTIO}/destinationrules", "llama-epp"),
+        *("istio tls", Outcome.WARN),
+        "no DestinationRule says that models/llama-epp speaks TLS: Istio will speak plaintext to it",
+        "make one for host llama-epp.models.svc.cluster.local with trafficPolicy.tls: {mode: SIMPLE, "
+        "insecureSkipVerify: true}, or start the picker with --secure-serving=false",
+        id="no rule",
+    ),
+    pytest.param(
+        picker_args("--secure-serving=false"),
+        *("istio tls", Outcome.WARN),
+        "DestinationRule models/llama-epp says TLS, and the picker speaks plaintext (--secure-serving=false)",
+        "start the picker with --secure-serving, or: kubectl edit destinationrule -n models",
+        id="needless rule",
+    ),
+    pytest.param(
+        lambda cluster: cluster.change(GATES, "inference-gateway")["spec"].update(gatewayClassName="eg"),
+        *("istio tls", Outcome.SKIPPED, "no Gateway of a class of Istio", ""),
+        id="another gateway",
     ),
 ]
 ROUTE_CASES = [
@@ -226,7 +265,9 @@ ROUTE_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "check", "outcome", "message", "advice"), [*SERVER_CASES, *ROUTE_CASES])
+@pytest.mark.parametrize(
+    ("change", "check", "outcome", "message", "advice"), [*SERVER_CASES, *ISTIO_CASES, *ROUTE_CASES]
+)
 async def test_row_and_advice(
     cluster: DoctorCluster, change: Break, check: str, outcome: Outcome, message: str, advice: str
 ) -> None:
