@@ -14,7 +14,7 @@ from epp.doctor.health import metrics_port
 from epp.doctor.objects import FullPod
 from epp.doctor.reaching import Reach, shortened
 from epp.doctor.servers import Server
-from epp.doctor.verdict import FailedError, Found, SkippedError
+from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import NOT_FOUND, KubeError
 from epp.kube.reflector import decoded
 
@@ -25,6 +25,8 @@ LOOK_TIMES = 3
 LOOK_AGAIN_S = 0.2
 DECISIONS_ASKED = "1000"
 """As many as a picker tells at a time."""
+MOVED, BAD_REQUEST = 300, 400
+REDIRECTED = "the gateway wants it elsewhere, such as at its https listener: say --url"
 ADVICE: Mapping[int, str] = {
     400: "the model server or the picker does not like it: is it a completion model? say --model",
     401: "the gateway or the model server wants credentials, which the doctor has none of",
@@ -47,6 +49,11 @@ class Sent:
 
     request_id: str
     status: int
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether it was answered with success."""
+        return self.status < MOVED
 
 
 class _Decision(msgspec.Struct):
@@ -72,10 +79,11 @@ async def send_request(address: Address, model: str, *, timeout_s: float) -> Fou
         advice = "is that address reachable from here? kubectl port-forward to the gateway's Service, and say --url"
         raise FailedError(f"POST {url}: {error}", advice) from error
     sent = Sent(request_id, status)
-    if status >= 400:  # noqa: PLR2004 - from here on they are errors
-        advice = ADVICE.get(status, "the answer says what is wrong")
-        raise FailedError(f"POST {url} for model {model}: {status}: {shortened(said) or 'no body'}", advice)
-    return Found(sent, f"POST {url} for model {model}: {status}")
+    message = f"POST {url} for model {model}: {status}"
+    if sent.is_well:
+        return Found(sent, message)
+    advice = REDIRECTED if status < BAD_REQUEST else ADVICE.get(status, "the answer says what is wrong")
+    return Found(sent, f"{message}: {shortened(said) or 'no body'}", advice, Outcome.FAIL)
 
 
 async def _post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> tuple[int, bytes]:
@@ -83,7 +91,9 @@ async def _post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: fl
     async with (
         # A gateway is asked by its address, so its certificate cannot fit.
         aiohttp.ClientSession(timeout=timeout) as http,
-        http.post(url, data=body, headers=headers, ssl=False, server_hostname=_server(url, headers)) as response,
+        http.post(
+            url, data=body, headers=headers, ssl=False, server_hostname=_server(url, headers), allow_redirects=False
+        ) as response,
     ):
         return response.status, await response.read()
 
@@ -109,6 +119,8 @@ async def find_decision(reach: Reach, pods: Sequence[FullPod], sent: Sent, serve
     if silent is not None:
         # The one that did not answer may be the one that decided.
         raise silent
+    if not sent.is_well:
+        raise SkippedError("the request failed, and no picker has decided on it: it did not get there, or was refused")
     names = ", ".join(pod.metadata.name for pod in pods)
     raise FailedError(
         f"the request was answered, and no picker has decided on it (asked: {names})",
@@ -128,8 +140,8 @@ async def _decision(reach: Reach, pod: FullPod, sent: Sent) -> _Decision | None:
     """Return the decision by the request's id, or by the mark in its path."""
     port = metrics_port(pod.spec)
     with contextlib.suppress(_NotKeptError):
-        (first, *_) = await _decisions(reach, pod, port, {"request_id": sent.request_id})
-        return first
+        for one in await _decisions(reach, pod, port, {"request_id": sent.request_id}):
+            return one
     with contextlib.suppress(_NotKeptError):
         for one in await _decisions(reach, pod, port, {"limit": DECISIONS_ASKED}):
             if sent.request_id in one.path:

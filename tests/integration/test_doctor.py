@@ -84,6 +84,22 @@ async def test_exit_code_is_1_and_programs_get_json(cluster: DoctorCluster) -> N
 
 
 @pytest.mark.parametrize(
+    ("flags", "namespace"),
+    [
+        pytest.param([], "elsewhere", id="of the environment"),
+        pytest.param(["--pool-namespace", "here"], "here", id="of the flag"),
+    ],
+)
+async def test_namespace_is_that(
+    cluster: DoctorCluster, monkeypatch: pytest.MonkeyPatch, flags: list[str], namespace: str
+) -> None:
+    monkeypatch.setenv("NAMESPACE", "elsewhere")
+    result = await doctor("--pool-name", "llama", "--format", "json", *flags)
+    assert json.loads(result.stdout)["namespace"] == namespace
+    assert any(f"/namespaces/{namespace}/pods" in path for _, path in cluster.api.requests)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         pytest.param([], "Missing option '--pool-name'", id="no pool"),

@@ -51,6 +51,12 @@ def answer(status: int, text: str) -> Break:
             "no endpoint, or none that the gateway reaches: see the checks of picker and model servers above",
             id="no endpoint",
         ),
+        pytest.param(
+            answer(308, ""),
+            "308: no body",
+            "the gateway wants it elsewhere, such as at its https listener: say --url",
+            id="elsewhere",
+        ),
         pytest.param(answer(418, "teapot"), "418: teapot", "the answer says what is wrong", id="anything else"),
     ],
 )
@@ -90,6 +96,19 @@ async def test_request_that_went_past_the_picker_is_told(cluster: DoctorCluster)
         "it went straight to a Service, or to another pool's picker: the HTTPRoute's backendRef has to be the "
         "InferencePool, for this host and path too",
     )
+
+
+async def test_request_that_failed_after_the_picker_was_asked_shows_where_it_went(cluster: DoctorCluster) -> None:
+    assert await row_of("decision", model="llama") == Row(
+        "decision", Outcome.PASS, "to models/vllm-0-rank-0 (pod vllm-0), by the picker llama-epp-0"
+    )
+
+
+async def test_request_that_failed_before_the_picker_was_asked_is_no_proof_of_anything(cluster: DoctorCluster) -> None:
+    answer(503, "")(cluster)
+    row = await row_of("decision")
+    assert row.outcome is Outcome.SKIPPED
+    assert row.message == ("the request failed, and no picker has decided on it: it did not get there, or was refused")
 
 
 async def test_gateway_that_no_route_attaches_to_is_told(cluster: DoctorCluster) -> None:
