@@ -1,6 +1,7 @@
 """From the settings of the process to the parts that it is made of."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,10 @@ from epp.settings import Settings
 from epp.workshop import Built
 
 MAX_PORT = 65_535
+PORT = re.compile(r"[0-9]{1,5}")
+LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?=([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+"""Of an object in Kubernetes, roughly RFC 1123."""
 MAX_PORTS = 8
 """Of a pod, as in an InferencePool."""
 NOTHING_ALIVE: Mapping[str, Built] = MappingProxyType({})
@@ -103,19 +108,23 @@ def wanted_of_cluster(settings: Settings) -> Wanted | None:
     else:
         return None
     namespace = settings.pool_namespace or os.environ.get("NAMESPACE") or "default"
+    for flag, name in (("--pool-name", settings.pool_name or "x"), ("--pool-namespace", namespace)):
+        if not NAME.fullmatch(name):
+            raise ConfigurationError([f"{flag}: `{name}` cannot be the name of anything in Kubernetes"])
     return Wanted(namespace=namespace, pool=pool, is_elected=settings.ha_enable_leader_election)
 
 
 def _labels(text: str) -> Mapping[str, str]:
-    pairs = [pair.strip().partition("=") for pair in text.split(",")]
-    if not all(name and equals for name, equals, _ in pairs):
+    pairs = [pair.strip().replace("==", "=", 1) for pair in text.split(",")]
+    labels = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    if not all(map(LABEL.fullmatch, pairs)) or len(labels) < len(pairs):
         raise ConfigurationError([f"--endpoint-selector: must be like app=vllm,tier=gpu, not `{text}`"])
-    return {name.strip(): value.lstrip("=").strip() for name, _, value in pairs}
+    return labels
 
 
 def _ports(text: str) -> Sequence[int]:
     numbers = [part.strip() for part in text.split(",")]
-    if not all(number.isdecimal() and 1 <= int(number) <= MAX_PORT for number in numbers):
+    if not all(PORT.fullmatch(number) and 1 <= int(number) <= MAX_PORT for number in numbers):
         raise ConfigurationError([f"--endpoint-target-ports: must be like 8000,8001, not `{text}`"])
     ports = list(dict.fromkeys(map(int, numbers)))
     if len(ports) > MAX_PORTS:

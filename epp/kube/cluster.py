@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from epp.director.policies import PolicySet
-from epp.kube.connection import connected
-from epp.kube.leader import Candidate, LeaderElection, utc_now
-from epp.kube.objects import PoolRef, PoolShape
+from epp.kube.connection import KubeError, connected
+from epp.kube.leader import Candidate, LeaderElection
+from epp.kube.objects import KubeObject, PoolRef, PoolShape
 from epp.kube.policies import ClusterPolicies
 from epp.kube.pool import PodsOf, Publish
-from epp.kube.reflector import KubeContext
+from epp.kube.reflector import KubeContext, decoded
 from epp.observability import Metrics
 
 POD_HASHES = 2
@@ -86,7 +86,7 @@ class Cluster:
             policies = ClusterPolicies(context, self._ref(), self._listeners.use_policies)
             tasks = [group.create_task(self._follow_pool(context)), group.create_task(policies.run())]
             if self._wanted.is_elected:
-                self._election = self._make_election(context)
+                self._election = self._make_election(context, await _started_at(context))
                 self._electing = group.create_task(self._election.run())
             try:
                 yield
@@ -99,6 +99,7 @@ class Cluster:
         """Let another picker be the leader, if this one is."""
         if self._electing is not None and self._election is not None:
             self._electing.cancel()
+            await asyncio.wait({self._electing})
             await self._election.release()
 
     async def _follow_pool(self, context: KubeContext) -> None:
@@ -115,13 +116,13 @@ class Cluster:
             return PoolRef(pool.name, pool.group)
         return PoolRef(own_name()) if own_name() else None
 
-    def _make_election(self, context: KubeContext) -> LeaderElection:
+    def _make_election(self, context: KubeContext, started_at: str) -> LeaderElection:
         pool, namespace = self._wanted.pool, self._wanted.namespace
         name = pool.name if isinstance(pool, PoolName) else own_name() or "endpoint-picker"
         own = Candidate(
             identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}",
-            template=os.environ.get("POD_TEMPLATE_HASH", ""),
-            started_at=utc_now(),
+            template=os.environ.get("POD_TEMPLATE_HASH", "") if started_at else "",
+            started_at=started_at,
         )
         return LeaderElection(
             context,
@@ -130,3 +131,17 @@ class Cluster:
             tell=self._listeners.lead,
             is_warm=self._listeners.is_warm,
         )
+
+
+async def _started_at(context: KubeContext) -> str:
+    """Return when this picker's own pod was made; empty where it is in none, or may not look."""
+    name = os.environ.get("POD_NAME", "")
+    if not name:
+        return ""
+    path = f"/api/v1/namespaces/{os.environ.get('NAMESPACE') or context.namespace}/pods/{name}"
+    try:
+        pod = decoded(await context.api.request("GET", path), KubeObject, f"GET {path}")
+    except KubeError as error:
+        context.log.warning("kube_own_pod_unknown", error=str(error), effect="this picker succeeds no older one")
+        return ""
+    return pod.metadata.creation_timestamp or ""

@@ -40,7 +40,7 @@ class Candidate(Struct, frozen=True, rename="camel"):
     template: str
     """The hash of its pod's template; empty where it is not known."""
     started_at: str
-    """UTC, ISO 8601."""
+    """When its pod was made, by the API server's clock, the only one that all know; ISO 8601."""
 
     def succeeds(self, other: "Candidate") -> bool:
         """Tell whether it comes after another one: it is of a rollout that began later."""
@@ -69,11 +69,11 @@ class _Meta(Struct, rename="camel", omit_defaults=True):
 
 
 class _Spec(Struct, rename="camel", omit_defaults=True):
-    holder_identity: str = ""
-    lease_duration_seconds: int = 0
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
     acquire_time: str | None = None
     renew_time: str | None = None
-    lease_transitions: int = 0
+    lease_transitions: int | None = None
 
 
 class Lease(Struct, rename="camel", kw_only=True):
@@ -116,6 +116,7 @@ class LeaderElection:
         self._log = context.log.bind(lease=name, identity=own.identity)
         self._random = context.random
         self._is_leader = False
+        self._metrics.leadership(is_leader=False)
         self._is_told = False
         self._seen: tuple[str, str | None] | None = None
         self._seen_at_s = 0.0
@@ -132,33 +133,52 @@ class LeaderElection:
             await asyncio.sleep(RETRY_S * self._random.uniform(1.0, 1.2))
 
     async def release(self) -> None:
-        """Give the Lease back, so that another picker need not wait until it is old."""
-        if not self._is_leader:
-            return
+        """Give the Lease back if it is ours, so that another picker need not wait until it is old."""
         self._is_leader = False
+        self._metrics.leadership(is_leader=False)
         try:
             async with asyncio.timeout(RELEASE_S):
-                lease = await self._read()
-                if lease is not None and lease.spec.holder_identity == self._identity:
-                    lease.spec.holder_identity, lease.spec.lease_duration_seconds = "", 1
-                    await self._write(lease)
-                    self._log.info("leadership_released")
+                while not await self._give_back():
+                    pass
         except KubeError as error:
             self._note(error)
         except TimeoutError:
             self._log.warning("leadership_not_released", reason="the API server does not answer")
 
+    async def _give_back(self) -> bool:
+        """Write nobody into the Lease; tells whether that is done, or it is not ours."""
+        lease = await self._read()
+        if lease is None or lease.spec.holder_identity != self._identity:
+            return True
+        lease.spec.holder_identity, lease.spec.lease_duration_seconds = "", 1
+        try:
+            await self._write(lease)
+        except KubeError as error:
+            if error.status == CONFLICT:
+                return False  # somebody has changed something else of it meanwhile
+            raise
+        self._log.info("leadership_released")
+        return True
+
     async def _try(self) -> bool:
         """Renew the Lease, or take it if it is free; returns whether it is ours now."""
         lease = await self._read()
-        if lease is not None and lease.spec.holder_identity not in {"", self._identity} and not self._is_old(lease):
+        if not self._is_warm():
+            if self._is_leader:
+                await self._give_back()  # a pool without a ready leader is no better off than one without a leader
+            return False
+        holder = None if lease is None else lease.spec.holder_identity or None
+        if lease is not None and holder not in {None, self._identity} and not self._is_old(lease):
             await self._offer(lease)
-            return self._heir == (lease.spec.holder_identity, lease.spec.renew_time)
+            return self._heir == (holder, lease.spec.renew_time)
         taken = lease or self._empty
         successor = taken.metadata.candidate(SUCCESSOR)
         is_handed_over = self._is_leader and successor is not None and successor.succeeds(self._own)
-        holder = successor if is_handed_over and successor is not None else self._own
-        self._enter(taken, holder, is_new=lease is None)
+        next_one = successor if is_handed_over and successor is not None else self._own
+        self._enter(taken, next_one, is_new=lease is None)
+        if is_handed_over:  # said before it is written: the answer may be lost, and the Lease theirs all the same
+            self._heir = (next_one.identity, taken.spec.renew_time)
+            self._log.info("leadership_handed_over", to=next_one.identity)
         try:
             await self._write(taken)
         except KubeError as error:
@@ -166,9 +186,6 @@ class LeaderElection:
                 raise
             lease = await self._read()  # somebody else was faster, or has changed something else of it
             return lease is not None and lease.spec.holder_identity == self._identity
-        if is_handed_over:
-            self._heir = (holder.identity, taken.spec.renew_time)
-            self._log.info("leadership_handed_over", to=holder.identity)
         return True
 
     @staticmethod
@@ -176,7 +193,7 @@ class LeaderElection:
         """Write a holder, who renews it now, into a Lease."""
         spec, now = lease.spec, utc_now()
         if spec.holder_identity != holder.identity:
-            spec.lease_transitions += not is_new
+            spec.lease_transitions = (spec.lease_transitions or 0) + (not is_new)
             spec.acquire_time = now
         spec.holder_identity, spec.lease_duration_seconds, spec.renew_time = holder.identity, LEASE_S, now
         lease.metadata.name_candidate(HOLDER, holder)
@@ -195,10 +212,10 @@ class LeaderElection:
     def _is_old(self, lease: Lease) -> bool:
         """Tell whether its holder has not renewed it for as long as it says."""
         now_s = asyncio.get_running_loop().time()
-        seen = (lease.spec.holder_identity, lease.spec.renew_time)
+        seen = (lease.spec.holder_identity or "", lease.spec.renew_time)
         if seen != self._seen:
             self._seen, self._seen_at_s = seen, now_s
-        return now_s - self._seen_at_s >= lease.spec.lease_duration_seconds
+        return now_s - self._seen_at_s >= (lease.spec.lease_duration_seconds or 0)
 
     async def _read(self) -> Lease | None:
         path = f"{self._path}/{self._empty.metadata.name}"

@@ -5,7 +5,7 @@ InferenceObjective and InferenceModelRewrite v1alpha2).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -31,8 +31,28 @@ class Metadata(Struct, rename="camel"):
     resource_version: str = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
-    creation_timestamp: str = ""
+    creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
+
+
+class _Version(Struct, rename="camel"):
+    resource_version: str | None = None
+
+
+class Versioned(Struct):
+    """How new an object is, whatever else is in it: servers write ``null`` where there is nothing."""
+
+    metadata: _Version = field(default_factory=_Version)
+
+
+class _Name(Struct):
+    name: str | None = None
+
+
+class Named(Struct):
+    """What an object is called, whatever else is in it."""
+
+    metadata: _Name = field(default_factory=_Name)
 
 
 class KubeObject(Struct, rename="camel"):
@@ -151,7 +171,7 @@ class InferenceObjective(KubeObject, rename="camel"):
 
 class _ModelMatch(Struct):
     value: str = ""
-    type: str = "Exact"
+    type: Literal["Exact"] = "Exact"
 
 
 class _Match(Struct):
@@ -160,16 +180,18 @@ class _Match(Struct):
 
 class _Target(Struct, rename="camel"):
     model_rewrite: str
-    weight: Annotated[int, Meta(ge=0)] | None = None
+    weight: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
 
 
-class _Rule(Struct):
+class Rule(Struct):
+    """Which models are rewritten, and to what."""
+
     targets: Annotated[list[_Target], Meta(min_length=1)]
     matches: list[_Match] | None = None
 
 
 class _RewriteSpec(Struct, rename="camel"):
-    rules: list[_Rule] = []
+    rules: list[Rule] = []
     pool_ref: PoolRef = field(default_factory=PoolRef)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -16,9 +16,12 @@ from epp.kube.objects import (
     InferenceObjective,
     KubeObject,
     PoolRef,
+    Rule,
 )
 from epp.kube.reflector import Kind, KubeContext, Reflector, decoded
 
+TOGETHER_S = 0.2
+"""Changes that come within so long are published together: rules are put in order anew each time."""
 LOOK_AGAIN_S = 30.0
 """How often it is looked whether a group of CRDs has come or gone."""
 OBJECTIVES, REWRITES = "inferenceobjectives", "inferencemodelrewrites"
@@ -33,9 +36,10 @@ class _Known(Generic[T]):
         self.objects: dict[str, T] = {}
         self._tell = tell
 
-    def replaced(self, objects: Sequence[T]) -> None:
+    def replaced(self, objects: Sequence[T], unread: Collection[str] = ()) -> None:
         """Begin anew."""
-        self.objects = {one.metadata.name: one for one in objects}
+        kept = {name: one for name, one in self.objects.items() if name in unread}
+        self.objects = {one.metadata.name: one for one in objects} | kept
         self._tell()
 
     def changed(self, one: T) -> None:
@@ -65,14 +69,16 @@ class ClusterPolicies:
         self._context = context
         self._pool = pool
         self._publish = publish
-        self._objectives = _Known[InferenceObjective](self._tell)
-        self._rewrites = _Known[InferenceModelRewrite](self._tell)
+        self._changed = asyncio.Event()
+        self._objectives = _Known[InferenceObjective](self._changed.set)
+        self._rewrites = _Known[InferenceModelRewrite](self._changed.set)
 
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(OBJECTIVES, InferenceObjective, self._objectives))
             group.create_task(self._follow(REWRITES, InferenceModelRewrite, self._rewrites))
+            group.create_task(self._publish_changes())
 
     async def _follow(self, resource: str, kind: type[T], known: _Known[T]) -> None:
         group, following = "", None
@@ -118,11 +124,18 @@ class ClusterPolicies:
             raise
         return {one.name for one in decoded(content, _Resources, f"GET {path}").resources}
 
-    def _tell(self) -> None:
-        """Publish what is for this pool."""
+    async def _publish_changes(self) -> None:
+        """Publish what is for this pool whenever something has changed, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._publish(self._of_this_pool())
+            await asyncio.sleep(TOGETHER_S)
+
+    def _of_this_pool(self) -> PolicySet:
         objectives = [one for one in self._objectives.objects.values() if self._is_ours(one.spec.pool_ref)]
         rewrites = [one for one in self._rewrites.objects.values() if self._is_ours(one.spec.pool_ref)]
-        self._publish(PolicySet(priorities_of(objectives), rules_of(rewrites)))
+        return PolicySet(priorities_of(objectives), rules_of(rewrites))
 
     def _is_ours(self, ref: PoolRef) -> bool:
         return self._pool is None or (ref.name, ref.group) == (self._pool.name, self._pool.group)
@@ -135,12 +148,15 @@ def priorities_of(objectives: Iterable[InferenceObjective]) -> Mapping[str, int]
 
 def rules_of(rewrites: Iterable[InferenceModelRewrite]) -> Sequence[RewriteRule]:
     """Return the rules of all objects, those of the oldest first, and of one object in their order."""
-    ordered = sorted(rewrites, key=lambda one: (one.metadata.creation_timestamp, one.metadata.name))
+    ordered = sorted(rewrites, key=lambda one: (one.metadata.creation_timestamp or "", one.metadata.name))
     return [
-        RewriteRule(
-            frozenset(match.model.value for match in rule.matches or () if match.model is not None),
-            [Target(target.model_rewrite, target.weight) for target in rule.targets],
-        )
+        RewriteRule(_models_of(rule), [Target(target.model_rewrite, target.weight) for target in rule.targets])
         for one in ordered
         for rule in one.spec.rules
     ]
+
+
+def _models_of(rule: Rule) -> frozenset[str]:
+    """Return the models that a rule names; none where one of its matches is for all."""
+    models = [match.model.value if match.model is not None else "" for match in rule.matches or ()]
+    return frozenset(models) if all(models) else frozenset()

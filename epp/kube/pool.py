@@ -1,9 +1,8 @@
 """The endpoints of a pool: the pods that it selects, each with its ports."""
 
 import asyncio
-import contextlib
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from epp.kube.connection import KubeError
 from epp.kube.objects import (
@@ -19,8 +18,12 @@ from epp.kube.objects import (
 from epp.kube.reflector import Kind, KubeContext, Reflector
 from epp.plugin import EndpointSpec
 
+PORT_DIGITS = 5
 TOGETHER_S = 0.02
 """Changes that come within so long are published together: a rolling update changes thousands of pods at once."""
+TIMES_UNTIL_ABSENT = 3
+"""A pool that was there is gone when the server has said so often in a row that it knows no such thing: one such answer
+may be a proxy's, or of an API server that is just starting."""
 ABSENT_RETRY_S = 10.0
 """How often it is tried whether the server knows InferencePools by now."""
 
@@ -60,7 +63,8 @@ def _active_ports(annotations: Mapping[str, str]) -> set[int] | None:
     """Return the ports that a pod says are active; ``None``: it does not say."""
     for name in ACTIVE_PORTS:
         if name in annotations:
-            return {int(port) for port in map(str.strip, annotations[name].split(",")) if port.isdecimal()}
+            said = map(str.strip, annotations[name].split(","))
+            return {int(port) for port in said if port.isdecimal() and len(port) <= PORT_DIGITS}
     return None
 
 
@@ -73,9 +77,10 @@ class Pods:
         self._specs: dict[str, list[EndpointSpec]] = {}
         self._changed = asyncio.Event()
 
-    def replaced(self, objects: Sequence[Pod]) -> None:
+    def replaced(self, objects: Sequence[Pod], unread: Collection[str]) -> None:
         """Begin anew."""
-        self._specs = {pod.metadata.name: specs_of(pod, self._ports) for pod in objects}
+        kept = {name: specs for name, specs in self._specs.items() if name in unread}
+        self._specs = {pod.metadata.name: specs_of(pod, self._ports) for pod in objects} | kept
         self._changed.set()
 
     def changed(self, one: Pod) -> None:
@@ -133,17 +138,18 @@ class PodsOf:
             tasks.create_task(self._follow_shapes(shapes))
 
     async def _follow_kind(self, reflector: Reflector[AnyPool], shapes: "_Shapes") -> None:
-        complaint = ""
+        loop, times = asyncio.get_running_loop(), 0
         while True:
+            begun_s = loop.time()
             try:
                 await reflector.run()
             except KubeError as error:
-                if complaint != str(error):
-                    self._log.warning(
-                        "kube_pool_unknown", error=str(error), hint="are the CRDs of InferencePool installed?"
-                    )
-                complaint = str(error)
-                shapes.set(None)
+                times = times + 1 if loop.time() - begun_s < ABSENT_RETRY_S else 1
+                if times == 1:
+                    hint = "are the CRDs of InferencePool installed?"
+                    self._log.warning("kube_pool_unknown", error=str(error), hint=hint)
+                if not shapes.is_known or times >= TIMES_UNTIL_ABSENT:
+                    shapes.set(None)
             await asyncio.sleep(ABSENT_RETRY_S)
 
     async def _follow_shapes(self, shapes: "_Shapes") -> None:
@@ -153,8 +159,7 @@ class PodsOf:
                 shape = await shapes.next()
                 if following is not None:
                     following.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await following
+                    await asyncio.wait({following})
                 if shape is None:
                     self._log.warning("kube_pool_absent", pool=shapes.name)
                     self._publish(None)
@@ -173,14 +178,20 @@ class _Shapes:
         self._is_told = False
         self._news = asyncio.Event()
 
-    def replaced(self, objects: Sequence[AnyPool]) -> None:
+    def replaced(self, objects: Sequence[AnyPool], unread: Collection[str]) -> None:
         """Take note of the pool, or that there is none."""
-        self.set(next((one.shape for one in objects if one.metadata.name == self.name), None))
+        if self.name not in unread:
+            self.set(next((one.shape for one in objects if one.metadata.name == self.name), None))
 
     def changed(self, one: AnyPool) -> None:
         """Take note of what it says now."""
         if one.metadata.name == self.name:
             self.set(one.shape)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a pool, as far as is known."""
+        return self._shape is not None
 
     def removed(self, one: AnyPool) -> None:
         """Take note that it is gone."""

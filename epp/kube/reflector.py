@@ -6,15 +6,15 @@ that point (410), and after a while of silence, since a connection can die witho
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from epp.kube.connection import FORBIDDEN, GONE, NOT_FOUND, Api, KubeError, error_of
-from epp.kube.objects import KubeObject, ObjectList, WatchEvent
+from epp.kube.connection import FORBIDDEN, GONE, NOT_FOUND, TIMEOUT, Api, KubeError, error_of
+from epp.kube.objects import KubeObject, Named, ObjectList, Versioned, WatchEvent
 from epp.observability import Metrics
 
 PAGE_OBJECTS = 500
@@ -26,9 +26,15 @@ WATCH_S = 60
 SILENCE_S = WATCH_S + 15.0
 """How long a watch may say nothing before it is given up."""
 SHORTEST_WATCH_S = 1.0
-"""A watch that ends sooner, and has nothing to say, is a failure: the next one has to wait."""
+"""A watch that ends sooner is a failure: the next one has to wait."""
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+"""Also of what the server asks for."""
+FAILURES_UNTIL_LIST = 5
+"""So many in a row, and it begins anew: the point to go on from may be what the server does not like."""
+
+BEGIN_ANEW = frozenset({GONE, TIMEOUT})
+"""The second is said of a version that the server has not got to, as after a restored backup."""
 
 T = TypeVar("T", bound=KubeObject)
 T_contra = TypeVar("T_contra", bound=KubeObject, contravariant=True)
@@ -49,8 +55,8 @@ class KubeContext:
 class Listener(Protocol[T_contra]):
     """Whoever wants to know."""
 
-    def replaced(self, objects: Sequence[T_contra]) -> None:
-        """Take note that these are all there are."""
+    def replaced(self, objects: Sequence[T_contra], unread: Collection[str]) -> None:
+        """Take note that these are all there are, and some that cannot be read: they are what they were."""
         ...
 
     def changed(self, one: T_contra) -> None:
@@ -107,29 +113,34 @@ class Reflector(Generic[T]):
             except KubeError as error:
                 self._metrics.kube_failed(self._kind.name, error.status)
                 if error.status == NOT_FOUND and self._kind.may_be_absent:
-                    raise
-                if error.status == GONE:
                     self._version = ""
+                    raise
                 self._note(error)
+                if error.status in BEGIN_ANEW or self._failures % FAILURES_UNTIL_LIST == 0:
+                    self._version = ""
                 await asyncio.sleep(self._pause_s(error))
 
     async def _list(self) -> None:
         """Tell of all objects that there are."""
-        path, found = self._kind.path, list[T]()
+        path, found, unread = self._kind.path, list[T](), set[str]()
         params = {**self._kind.params, "limit": str(PAGE_OBJECTS)}
         while True:
             page = decoded(await self._api.request("GET", path, params=params), ObjectList, f"GET {path}")
             for start in range(0, len(page.items), OBJECTS_PER_TURN):
-                found += [one for raw in page.items[start : start + OBJECTS_PER_TURN] if (one := self._read(raw))]
+                for raw in page.items[start : start + OBJECTS_PER_TURN]:
+                    one = self._read(raw)
+                    if isinstance(one, str):
+                        unread.add(one)
+                    else:
+                        found.append(one)
                 await asyncio.sleep(0)
-            if not page.metadata.continue_:
-                break
+            if page.metadata.continue_ in {"", params.get("continue")}:
+                break  # a page that leads to itself would never end
             params["continue"] = page.metadata.continue_
         if not page.metadata.resource_version:
             raise KubeError(f"GET {path}: the list does not say its resourceVersion")
-        self._listener.replaced(found)
+        self._listener.replaced(found, unread)
         self._version = page.metadata.resource_version
-        self._works()
 
     async def _watch(self) -> None:
         """Tell of changes until the server ends the watch."""
@@ -141,35 +152,38 @@ class Reflector(Generic[T]):
             "resourceVersion": self._version,
             "timeoutSeconds": str(WATCH_S),
         }
-        begun_s, has_said = loop.time(), False
+        works_at_s = loop.time() + SHORTEST_WATCH_S
         async for lines in self._api.lines(path, params=params, silence_s=SILENCE_S):
             for line in filter(bytes.strip, lines):
                 self._tell(decoded(line, WatchEvent, f"watch {path}"))
-                has_said = True
-            self._works()
-        if not has_said and loop.time() - begun_s < SHORTEST_WATCH_S:
+            if loop.time() >= works_at_s:
+                self._works()
+        if loop.time() < works_at_s:
             raise KubeError(f"watch {path}: it ended at once")
+        self._works()
 
     def _tell(self, event: WatchEvent) -> None:
         """Pass an event on."""
         if event.type == "ERROR":
             raise error_of(bytes(event.object), None, f"watch {self._kind.path}")
-        if event.type != "BOOKMARK" and (one := self._read(event.object)):
-            if event.type == "DELETED":
-                self._listener.removed(one)
-            else:
-                self._listener.changed(one)
-        self._version = decoded(event.object, KubeObject, "an event").metadata.resource_version or self._version
+        if event.type != "BOOKMARK":
+            one = self._read(event.object)
+            if not isinstance(one, str):
+                if event.type == "DELETED":
+                    self._listener.removed(one)
+                else:
+                    self._listener.changed(one)
+        self._version = _version_of(event.object) or self._version
 
-    def _read(self, raw: msgspec.Raw) -> T | None:
-        """Return an object; ``None``, after noting it, for one that is not as it should be: it stays as it was."""
+    def _read(self, raw: msgspec.Raw) -> T | str:
+        """Return an object; after noting it, the name of one that is not as it should be: it stays as it was."""
         try:
             return self._decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self._metrics.kube_failed(self._kind.name, None)
-            name = decoded(raw, KubeObject, "an object").metadata.name
+            name = _name_of(raw)
             self._log.warning("kube_object_unreadable", name=name, error=str(error))
-            return None
+            return name
 
     def _works(self) -> None:
         """Take note that the server answers."""
@@ -190,15 +204,30 @@ class Reflector(Generic[T]):
     def _pause_s(self, error: KubeError) -> float:
         """Return how long to leave the server alone: longer each time, and never all pickers at once."""
         pause_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(self._failures - 1, 10))
-        return max(pause_s * self._random.uniform(0.8, 1.2), error.retry_after_s)
+        return max(pause_s * self._random.uniform(0.8, 1.2), min(error.retry_after_s, LONGEST_BACKOFF_S))
 
 
 S = TypeVar("S")
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def decoded(content: bytes | msgspec.Raw, kind: type[S], what: str) -> S:
     """Return what an answer says; raises `KubeError` for one that is not what it should be."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise KubeError(f"{what}: {error}") from error
+
+
+def _version_of(raw: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(raw, type=Versioned).metadata.resource_version or ""
+    except UNREADABLE:
+        return ""
+
+
+def _name_of(raw: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(raw, type=Named).metadata.name or ""
+    except UNREADABLE:
+        return ""

@@ -59,6 +59,8 @@ class KubeApi:
     is_silent: bool = False
     """Watches are taken and say nothing."""
     bookmark_every_s: float = 3600.0
+    conflicts: int = 0
+    """How many of the next updates meet another one."""
     requests: list[tuple[str, str]] = field(default_factory=list)
     """Method and path with query, in their order."""
     port: int = 0
@@ -182,7 +184,8 @@ class KubeApi:
         if name not in known:
             return web.json_response(status(404, f'"{name}" not found', "NotFound"), status=404)
         if request.method == "PUT":
-            if body["metadata"].get("resourceVersion") != known[name]["metadata"]["resourceVersion"]:
+            is_met, self.conflicts = self.conflicts > 0, max(0, self.conflicts - 1)
+            if is_met or body["metadata"].get("resourceVersion") != known[name]["metadata"]["resourceVersion"]:
                 return web.json_response(status(409, "the object has been modified", "Conflict"), status=409)
             return web.json_response(self.put(collection, body))
         return web.json_response(known[name])
@@ -219,11 +222,16 @@ class KubeApi:
             try:
                 await asyncio.wait_for(news.wait(), self.bookmark_every_s)
             except TimeoutError:
-                await response.write(_line("BOOKMARK", {"metadata": {"resourceVersion": str(self._version)}}))
+                await response.write(_line("BOOKMARK", _bookmark(self._version)))
 
 
 def _line(kind: str, one: Json) -> bytes:
     return json.dumps({"type": kind, "object": one}).encode() + b"\n"
+
+
+def _bookmark(version: int) -> Json:
+    """Return an object as Go writes one in which only the version is set."""
+    return {"kind": "Pod", "metadata": {"resourceVersion": str(version), "creationTimestamp": None}, "status": {}}
 
 
 def _lines(change: _Change, request: web.Request) -> list[bytes]:

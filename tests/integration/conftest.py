@@ -15,10 +15,12 @@ from tests.fakes.kube_api import KubeApi, running_api
 @pytest.fixture
 async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeApi]:
     monkeypatch.setattr(reflector, "FIRST_BACKOFF_S", 0.02)
+    monkeypatch.setattr(reflector, "SHORTEST_WATCH_S", 0.02)
     monkeypatch.setattr(reflector, "LONGEST_BACKOFF_S", 0.1)
     monkeypatch.setattr(pool_module, "ABSENT_RETRY_S", 0.05)
     monkeypatch.setattr(leader, "RETRY_S", 0.05)
     monkeypatch.setattr(leader, "LEASE_S", 1)
+    monkeypatch.setattr(policies_module, "TOGETHER_S", 0.01)
     monkeypatch.setattr(policies_module, "LOOK_AGAIN_S", 0.05)
     async with running_api() as running:
         monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig(tmp_path)))

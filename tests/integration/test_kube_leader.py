@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.following import followed, until
-from tests.fakes.kube_api import LEASES, KubeApi
+from tests.fakes.kube_api import CORE, LEASES, KubeApi, pod
 
 NAME = "epp-default-llama.llm-d.ai"
 
@@ -77,16 +77,56 @@ async def test_lease_that_cannot_be_had_is_tried_again(api: KubeApi, code: int) 
         await until(lambda: seen.leading == [True])
 
 
+def as_pod(api: KubeApi, monkeypatch: pytest.MonkeyPatch, template: str, created: str) -> None:
+    """Be in a pod of this template."""
+    api.put(f"{CORE}/pods", pod(f"epp-{template}", "10.9.9.9", labels={"app": "epp"}, creationTimestamp=created))
+    monkeypatch.setenv("POD_NAME", f"epp-{template}")
+    monkeypatch.setenv("POD_TEMPLATE_HASH", template)
+
+
+async def test_leader_that_is_not_ready_any_more_lets_the_lease_go(api: KubeApi) -> None:
+    async with followed(is_elected=True) as (first, _), followed(is_elected=True) as (second, _):
+        await until(lambda: sorted([first.leading, second.leading]) == [[False], [True]])
+        leader, standby = (first, second) if first.leading == [True] else (second, first)
+        leader.is_warm = False
+        await until(lambda: standby.leading == [False, True])
+        assert leader.leading == [True, False]
+
+
+async def test_picker_that_is_not_ready_does_not_take_the_lease(api: KubeApi) -> None:
+    async with followed(is_elected=True) as (seen, metrics):
+        seen.is_warm = False
+        await until(lambda: seen.leading in ([False], [True, False]))
+        await until(lambda: not holder(api))
+        assert metrics.registry.get_sample_value("epp_is_leader") == 0
+        seen.is_warm = True
+        await until(lambda: seen.leading[-1:] == [True])
+
+
+async def test_lease_that_is_changed_while_it_is_given_back_is_given_back(api: KubeApi) -> None:
+    async with followed(is_elected=True) as (seen, _):
+        await until(lambda: seen.leading == [True])
+        api.conflicts = 2
+    assert not holder(api)
+
+
+async def test_lease_with_nothing_in_it_is_taken(api: KubeApi) -> None:
+    empty = {"holderIdentity": None, "leaseDurationSeconds": None, "renewTime": None, "leaseTransitions": None}
+    api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": empty})
+    async with followed(is_elected=True) as (seen, _):
+        await until(lambda: seen.leading == [True])
+
+
 class TestRollout:
     """Pickers of a new pod template replace those of an old one."""
 
     async def test_leader_hands_over_to_a_warm_successor_and_leads_until_it_has_taken_over(
         self, api: KubeApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("POD_TEMPLATE_HASH", "old")
+        as_pod(api, monkeypatch, "old", "2026-01-01T00:00:00Z")
         async with followed(is_elected=True) as (old, _):
             await until(lambda: old.leading == [True])
-            monkeypatch.setenv("POD_TEMPLATE_HASH", "new")
+            as_pod(api, monkeypatch, "new", "2026-01-02T00:00:00Z")
             async with followed(is_elected=True) as (new, _):
                 new.is_warm = False
                 await until(lambda: new.leading == [False])
@@ -102,7 +142,7 @@ class TestRollout:
                 assert (old.leading, new.leading) == ([True, False], [False, True])
 
     async def test_standby_of_the_same_template_waits(self, api: KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("POD_TEMPLATE_HASH", "same")
+        as_pod(api, monkeypatch, "same", "2026-01-01T00:00:00Z")
         async with followed(is_elected=True) as (first, _):
             await until(lambda: first.leading == [True])
             async with followed(is_elected=True) as (second, _):
@@ -110,22 +150,18 @@ class TestRollout:
                 assert (first.leading, second.leading) == ([True], [False])
 
     async def test_older_picker_does_not_succeed(self, api: KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("POD_TEMPLATE_HASH", "old")
-        spec = {"holderIdentity": "other", "leaseDurationSeconds": 1, "renewTime": "t"}
-        api.put(f"{LEASES}/leases", {"metadata": {"name": NAME}, "spec": spec})
-        async with followed(is_elected=True) as (older, _):
-            await until(lambda: older.leading == [False])
-            monkeypatch.setenv("POD_TEMPLATE_HASH", "new")
-            async with followed(is_elected=True) as (younger, _):
-                await until(lambda: [True] in [older.leading[-1:], younger.leading[-1:]])
-                await until(lambda: younger.leading[-1:] == [True] and older.leading[-1:] == [False])
+        as_pod(api, monkeypatch, "new", "2026-01-02T00:00:00Z")
+        async with followed(is_elected=True) as (younger, _):
+            await until(lambda: younger.leading == [True])
+            as_pod(api, monkeypatch, "old", "2026-01-01T00:00:00Z")
+            async with followed(is_elected=True) as (older, _):
                 await asyncio.sleep(0.3)
-                assert younger.leading[-1] is True
+                assert (younger.leading, older.leading) == ([True], [False])
 
     async def test_successor_that_vanishes_leaves_the_leader(
         self, api: KubeApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("POD_TEMPLATE_HASH", "old")
+        as_pod(api, monkeypatch, "old", "2026-01-01T00:00:00Z")
         async with followed(is_elected=True) as (old, _):
             await until(lambda: old.leading == [True])
             lease = api.objects[f"{LEASES}/leases"][NAME]

@@ -218,6 +218,8 @@ class TestTrouble:
             pytest.param(pod("odd", "not an address"), id="no address"),
             pytest.param(pod("odd", ""), id="no address yet"),
             pytest.param(pod("odd", "10.0.0.9", annotations={"llm-d.ai/active-ports": "none"}), id="no port"),
+            pytest.param(pod("odd", "10.0.0.9", annotations={"llm-d.ai/active-ports": "9" * 5000}), id="no such port"),
+            pytest.param(pod("odd", "10.0.0.9", labels={"app": "vllm", "odd": 7}), id="wrong label"),  # type: ignore[dict-item]
         ],
     )
     async def test_odd_pod_is_no_endpoint_and_stops_nothing(
@@ -228,11 +230,53 @@ class TestTrouble:
         api.put(PODS, pod("b", "10.0.0.2"))
         await until(lambda: seen.destinations == [A, B])
 
+    async def test_one_404_does_not_empty_the_pool(self, api: KubeApi, following: tuple[Seen, Metrics]) -> None:
+        seen, _ = following
+        told = len(seen.pools)
+        api.failures = [(404, "not found")] * 2
+        api.break_watches()
+        await until(lambda: not api.failures)
+        api.put(PODS, pod("b", "10.0.0.2"))
+        await until(lambda: seen.destinations == [A, B])
+        assert None not in seen.pools[told:]
+
+    async def test_crds_that_are_gone_empty_the_pool_after_a_while(
+        self, api: KubeApi, following: tuple[Seen, Metrics]
+    ) -> None:
+        seen, _ = following
+        api.kinds.discard(POOL)
+        api.break_watches()
+        await until(lambda: seen.pools[-1] is None)
+        api.kinds.add(POOL)
+        await until(lambda: seen.destinations == [A])
+
+    async def test_version_that_the_server_has_not_got_to_begins_with_a_list(
+        self, api: KubeApi, following: tuple[Seen, Metrics]
+    ) -> None:
+        seen, _ = following
+        lists = len(list_requests(api))
+        api.failures = [(504, "Too large resource version: 9999, current: 5")] * 2
+        api.break_watches()
+        await until(lambda: len(list_requests(api)) > lists)
+        assert seen.destinations == [A]
+
+    async def test_selector_that_changes_while_it_stops_does_not_keep_it_from_stopping(self, api: KubeApi) -> None:
+        for number in range(20):
+            async with asyncio.timeout(5), followed() as (seen, _):
+                await until(lambda: bool(seen.pools))
+                api.put(POOL, pool("llama", 8000 + number % 2))
+                await asyncio.sleep(0.002 * (number % 5))
+
     async def test_odd_pool_leaves_things_as_they_are(self, api: KubeApi, following: tuple[Seen, Metrics]) -> None:
         seen, _ = following
         api.put(POOL, {"metadata": {"name": "llama"}, "spec": {"selector": {}, "targetPorts": []}})
         await asyncio.sleep(0.1)
         assert seen.destinations == [A]
+        api.forget_history()
+        api.break_watches()
+        await until(lambda: api.watches == 2)
+        await asyncio.sleep(0.1)
+        assert seen.destinations == [A], "not by a list either"
         api.put(POOL, pool("llama", 8000))
         api.put(PODS, pod("b", "10.0.0.2"))
         await until(lambda: seen.destinations == [A, B])

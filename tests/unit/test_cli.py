@@ -135,6 +135,38 @@ def test_page_that_cannot_be_had_is_told(tmp_path: Path, page: str, message: str
         pytest.param(["--config-text", ""], "epp: --config-text: must be a mapping, not empty", id="empty config"),
         pytest.param([], "epp: nothing names the pool: give --pool-name", id="no pool"),
         pytest.param(["--endpoint", "8000"], "epp: --endpoint 8000: must be HOST:PORT", id="bad endpoint"),
+        pytest.param(["--pool-name", "../x"], "epp: --pool-name: `../x` cannot be the name", id="bad pool"),
+        pytest.param(
+            ["--pool-name", "a", "--pool-namespace", "b/c"], "--pool-namespace: `b/c` cannot be", id="bad namespace"
+        ),
+        pytest.param(
+            ["--pool-name", "a", "--endpoint", "10.0.0.1:8000"],
+            "epp: --endpoint and --pool-name both name the pool; use one of them",
+            id="two pools",
+        ),
+        pytest.param(
+            ["--endpoint-selector", "a=b,a=c", "--endpoint-target-ports", "8000"],
+            "epp: --endpoint-selector: must be like app=vllm,tier=gpu, not `a=b,a=c`",
+            id="label twice",
+        ),
+        pytest.param(
+            ["--endpoint-selector", "a in (b)", "--endpoint-target-ports", "8000"],
+            "epp: --endpoint-selector: must be like app=vllm",
+            id="no selector",
+        ),
+        pytest.param(
+            ["--endpoint-selector", "a=b", "--endpoint-target-ports", "8000,65536"],
+            "epp: --endpoint-target-ports: must be like 8000,8001, not `8000,65536`",
+            id="no such target port",
+        ),
+        pytest.param(
+            ["--endpoint-selector", "a=b"], "epp: --endpoint-target-ports: must be like 8000", id="no target port"
+        ),
+        pytest.param(
+            ["--endpoint", "10.0.0.1:8000", "--ha-enable-leader-election"],
+            "epp: --ha-enable-leader-election needs Kubernetes",
+            id="nobody to elect",
+        ),
         pytest.param(["--grpc-port", "70000"], "70000 is not in the range 1<=x<=65535", id="no such port"),
         pytest.param(["--refresh-metrics-interval=0s"], "`0s` is too short; the least is 0.05s", id="no pause"),
         pytest.param(
