@@ -9,7 +9,7 @@ COPY plugins/epp_plugins plugins/epp_plugins
 RUN pip wheel --no-deps --wheel-dir /wheels .
 RUN python -m venv /venv \
     && wheel="$(ls /wheels/*.whl)" \
-    && /venv/bin/pip install "${wheel}[kubernetes,kv-events]"
+    && /venv/bin/pip install "${wheel}[fast,kubernetes,kv-events]"
 
 FROM python:3.11-slim
 COPY --from=builder /venv /venv

@@ -16,9 +16,13 @@ help:  ## List what can be made
 demo: $(VENV)/.demo  ## Run model servers, picker and Envoy on loopback for 20 s with traffic; DEMO= keeps them up
 	$(BIN)/epp demo $(DEMO)
 
+# What carries gRPC is tried again on the transport that is not the default.
+ON_GRPCIO := tests/e2e/test_envoy.py
+
 .PHONY: test
 test: $(VENV)/.dev  ## Run all tests: unit, integration, end to end with a real Envoy, example plugins
 	$(BIN)/python -m pytest
+	EPP_SERVE_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
 	@for example in $(EXAMPLES); do $(BIN)/python -m pytest -c $$example/pyproject.toml $$example || exit 1; done
 
 .PHONY: test-unit
@@ -99,6 +103,14 @@ bench-scraping: $(VENV)/.demo  ## Measure what scraping 100 endpoints costs at r
 .PHONY: bench-kube
 bench-kube: $(VENV)/.dev  ## Measure what following a cluster costs: 500 pods listed, 1,000 replaced
 	$(BIN)/python bench/kube.py
+
+.PHONY: bench-load
+bench-load: $(VENV)/.dev  ## Measure what a request costs, beside Envoy and beside an echo (needs wrk)
+	$(BIN)/python bench/load/run.py
+
+.PHONY: test-grpcio
+test-grpcio: $(VENV)/.dev  ## Run everything that starts a picker on grpcio, the transport that is not the default
+	EPP_SERVE_TRANSPORT=grpcio $(BIN)/python -m pytest tests/integration tests/e2e
 
 .PHONY: bench-micro
 bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path

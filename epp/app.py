@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 
-import grpc
-import grpc.aio
 from structlog.typing import FilteringBoundLogger
 
 from epp import __version__
@@ -24,9 +22,11 @@ from epp.director.decisions import DecisionLog
 from epp.director.parsing import ParserTable
 from epp.director.policies import Policies, policies_of
 from epp.director.shadow import Shadow
-from epp.extproc.grpc_server import ExtProcService, make_server, start_listening
 from epp.extproc.health import Health
-from epp.extproc.tls import server_credentials
+from epp.extproc.rpc import Server
+from epp.extproc.service import ExtProcService
+from epp.extproc.tls import certificate_of
+from epp.extproc.transport import Transport, chosen, make_server
 from epp.kube.cluster import Cluster, Listeners
 from epp.live import LiveConfig
 from epp.observability.logs import REQUEST_VERBOSITY
@@ -75,8 +75,10 @@ class Service:
         self._decisions = DecisionLog()
         self._policies = Policies(self._random)
         self._cluster = self._make_cluster()
+        self._health = Health()
         self._readiness = Readiness(
-            {Need.SERVING, Need.POOL} | ({Need.LEADERSHIP} if settings.ha_enable_leader_election else set())
+            lambda is_ready: self._health.set_ready(ready=is_ready),
+            {Need.SERVING, Need.POOL} | ({Need.LEADERSHIP} if settings.ha_enable_leader_election else set()),
         )
         self._pool_known = asyncio.Event()
         source = self._live.assembly.source
@@ -99,9 +101,8 @@ class Service:
             log=log,
         )
         self._metrics.watch_pool(self._datastore)
-        self._health = Health()
         self._ext_proc = ExtProcService(self._make_director(), limits=limits(settings), metrics=self._metrics, log=log)
-        self._credentials = server_credentials(settings.cert_path) if settings.secure_serving else None
+        self._certificate = certificate_of(settings.cert_path) if settings.secure_serving else None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -114,12 +115,15 @@ class Service:
         host, settings = self._settings.bind_address, self._settings
         debug = Debug(self._decisions, self._datastore.endpoints)
         admin = Admin(self._metrics.registry, lambda: self._readiness.unmet, debug).application()
-        health = make_server(self._health.add_to, max_message_bytes=HEALTH_MESSAGE_BYTES)
-        await self._health.set_ready(ready=False)
+        health = make_server(
+            Transport(settings.transport),
+            self._health.methods,
+            certificate=None,
+            max_message_bytes=HEALTH_MESSAGE_BYTES,
+        )
         async with (
             listening_http(admin, host=host, port=settings.metrics_port),
-            _listening(health, address(host, settings.grpc_health_port)),
-            _background(self._readiness.tell(self._health.set_ready)),
+            _listening(health, host, settings.grpc_health_port),
             self._finding_pool(),
         ):
             if not await self._stop.is_later_than(self._pool_known):
@@ -128,25 +132,38 @@ class Service:
             async with _background(self._scraper.run(), self._live.workers.run(), *self._following()):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
-                async with self._serving_ext_proc(address(host, settings.grpc_port)):
+                async with self._serving_ext_proc():
                     yield
 
     @contextlib.asynccontextmanager
-    async def _serving_ext_proc(self, address: str) -> AsyncIterator[None]:
-        """Answer gateways, and be ready, while the context is open."""
+    async def _serving_ext_proc(self) -> AsyncIterator[None]:
+        """Answer gateways, and be ready, while the context is open.
+
+        Health is served beside ext_proc: an Envoy that health-checks its cluster asks on the same port.
+        """
         settings = self._settings
-        server = make_server(self._add_services, max_message_bytes=max_message_bytes(settings))
+        server = make_server(
+            Transport(settings.transport),
+            {**self._ext_proc.methods, **self._health.methods},
+            certificate=self._certificate,
+            max_message_bytes=max_message_bytes(settings),
+        )
         async with _listening(
             server,
-            address,
-            credentials=self._credentials,
+            settings.bind_address,
+            settings.grpc_port,
             grace_s=settings.drain_timeout,
             after_grace=self._ext_proc.end_answered_streams,
         ):
             self._readiness.note(Need.SERVING, is_met=True)
             endpoints = len(self._datastore.endpoints())
             self._log.info(
-                "serving", version=__version__, address=address, tls=settings.secure_serving, endpoints=endpoints
+                "serving",
+                version=__version__,
+                address=address(settings.bind_address, settings.grpc_port),
+                transport=chosen(Transport(settings.transport)).value,
+                tls=settings.secure_serving,
+                endpoints=endpoints,
             )
             try:
                 yield
@@ -157,11 +174,6 @@ class Service:
                 if self._cluster is not None:
                     await self._cluster.resign()
                 await self._stop.delay(settings.drain_delay)
-
-    def _add_services(self, server: grpc.aio.Server) -> None:
-        """Serve ext_proc, and health beside it: an Envoy that health-checks its cluster asks on the same port."""
-        self._ext_proc.add_to(server)
-        self._health.add_to(server)
 
     def _make_director(self) -> Director:
         assembly = self._live.assembly
@@ -266,10 +278,10 @@ async def _background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator
 
 @contextlib.asynccontextmanager
 async def _listening(
-    server: grpc.aio.Server,
-    address: str,
+    server: Server,
+    host: str,
+    port: int,
     *,
-    credentials: grpc.ServerCredentials | None = None,
     grace_s: float = 0,
     after_grace: Callable[[], None] | None = None,
 ) -> AsyncIterator[None]:
@@ -277,7 +289,7 @@ async def _listening(
 
     Then ``after_grace`` is called, and what is still there soon after is cancelled.
     """
-    await start_listening(server, address, credentials)
+    await server.start(host, port)
     try:
         yield
     finally:

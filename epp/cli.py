@@ -29,7 +29,7 @@ EXIT_BAD_START = 2
 T = TypeVar("T")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EPP"})
 @click.version_option(__version__, prog_name="epp")
 def main() -> None:
     """Endpoint Picker: names the model server for every LLM request that Envoy asks about."""

@@ -1,8 +1,7 @@
 """Whether requests should come here, and what is in the way if not."""
 
-import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 
 class Need(enum.StrEnum):
@@ -16,10 +15,10 @@ class Need(enum.StrEnum):
 class Readiness:
     """Ready when every need is met."""
 
-    def __init__(self, needs: set[Need]) -> None:
+    def __init__(self, tell: Callable[[bool], None], needs: set[Need]) -> None:
+        """Take who is told, and what it takes."""
+        self._tell = tell
         self._unmet = set(needs)
-        self._news = asyncio.Event()
-        self._news.set()
 
     @property
     def unmet(self) -> list[Need]:
@@ -36,11 +35,4 @@ class Readiness:
             self._unmet.discard(need)
         else:
             self._unmet.add(need)
-        self._news.set()
-
-    async def tell(self, whom: Callable[[bool], Awaitable[None]]) -> None:
-        """Tell somebody whether it is ready, now and after every change, until cancelled."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            await whom(not self._unmet)
+        self._tell(not self._unmet)

@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Port of the gRPC health service."""
     metrics_port: Port = 9090
     """Port of /metrics, /healthz and /readyz."""
+    transport: Literal["auto", "grpcio", "hyper"] = "auto"
+    """What serves gRPC: hyper (extra `fast`), or grpcio; auto: hyper where it is installed."""
     secure_serving: bool = True
     """Serve ext_proc over TLS."""
     cert_path: str | None = None

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
 from epp.config.places import command_for
-from epp.extproc.grpc_server import Limits
+from epp.extproc.service import Limits
 from epp.kube.cluster import PoolName, Wanted
 from epp.kube.objects import PoolShape
 from epp.observability import Metrics

@@ -8,10 +8,11 @@ When pages stop to come, what the last one showed of others counts less and less
 its place: such an endpoint looks neither idle nor full.
 """
 
-import dataclasses
 import enum
 from collections import OrderedDict
 from collections.abc import Callable
+
+import msgspec
 
 from epp.datalayer.ejection import UNREACHED_STATUS
 from epp.datalayer.typical import Others, TypicalLoad
@@ -186,7 +187,7 @@ class LoadBook:
         self._believed = _blend(self._others, self._typical.mean(), weight=weight)
         if weight < RAW_FROM_WEIGHT:
             self._endpoint.scraped = Load()
-            self._scraped = dataclasses.replace(self._scraped, adapters=None, custom={})
+            self._scraped = msgspec.structs.replace(self._scraped, adapters=None, custom={})
         self._publish()
 
     def _weight(self) -> float:

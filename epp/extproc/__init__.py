@@ -5,5 +5,6 @@ come out, so every rule of the protocol can be tested by feeding it messages. Th
 `response_phase`; `messages` builds the answers, `headers` and `metadata` read and name what gateways say.
 
 `conversation` does a stream's reading and writing around a session; `budget` bounds what all of them hold together.
-`grpc_server` puts that on `grpc.aio`; `health` and `tls` are what a gateway and a kubelet expect around it.
+`service` holds the streams, and `hyper_server` and `grpc_server` carry them; `health` and `tls` are what a gateway and
+a kubelet expect around it.
 """

@@ -24,9 +24,13 @@ class BodyBudget:
         """What all streams hold now."""
         return self._held_bytes
 
+    def has_room(self, share: "BodyShare") -> bool:
+        """Tell whether a stream may take in more."""
+        return self._held_bytes < self._max_bytes or self._longest_holder(share) is share
+
     async def wait_for_room(self, share: "BodyShare") -> None:
         """Return when a stream may take in more."""
-        while self._held_bytes >= self._max_bytes and self._longest_holder(share) is not share:
+        while not self.has_room(share):
             self._waiting[share] = asyncio.get_running_loop().create_future()
             try:
                 await self._waiting[share]
@@ -62,6 +66,11 @@ class BodyShare:
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
         self.held_bytes = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether this stream may take in more."""
+        return self._budget.has_room(self)
 
     async def wait_for_room(self) -> None:
         """Return when this stream may take in more."""

@@ -1,14 +1,13 @@
 """One stream: reads messages, feeds the session, acts on its events, writes its answers."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
-
-import grpc.aio
 
 from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
 from epp.director import ArrivedRequest, Director, RoutedRequest
 from epp.extproc.budget import BodyShare
+from epp.extproc.rpc import StreamLostError
 from epp.extproc.session import Session
 from epp.plugin import DropReason, Rejection
 
@@ -18,21 +17,23 @@ PATIENCE_S = 0.15
 
 Shorter than the 200 ms that Envoy waits for one by default.
 """
-
-
 ROOM_TIMEOUT_S = 30.0
 """How long a stream waits for room for the rest of its body, which others hold, before it is refused."""
 
 
 class Stream(Protocol):
-    """What a conversation needs of `grpc.aio.ServicerContext`."""
+    """One ext_proc stream."""
 
-    def read(self) -> Awaitable[ProcessingRequest]:
-        """Return the next message, or `grpc.aio.EOF`."""
+    def read(self) -> Awaitable[ProcessingRequest | None]:
+        """Return the next message, ``None`` after the last one; raises `StreamLostError` or `RpcError`."""
         ...
 
-    def write(self, message: ProcessingResponse) -> Awaitable[None]:
-        """Send one answer."""
+    def write(self, messages: Iterable[ProcessingResponse]) -> Awaitable[None]:
+        """Send answers that belong together, none or more of them; raises `StreamLostError`."""
+        ...
+
+    def lost(self) -> Awaitable[None]:
+        """Return when the gateway has gone away: for waits in which nothing is read or written."""
         ...
 
 
@@ -81,7 +82,7 @@ class Conversation:
             self._reject(refused if isinstance(refused, Rejection) else IDLE)
             await self._write_answers()
             return False
-        if message is grpc.aio.EOF:
+        if message is None:
             return False
         try:
             arrived = self._session.receive(message)
@@ -94,7 +95,7 @@ class Conversation:
         await self._write_answers()
         return True
 
-    async def _next(self) -> ProcessingRequest:
+    async def _next(self) -> ProcessingRequest | None:
         """Return the next message; raises `TimeoutError` when a request that is incomplete gets no further."""
         session = self._session
         if not session.is_collecting:
@@ -108,29 +109,34 @@ class Conversation:
             return await self._stream.read()
 
     async def _wait_for_room(self) -> None:
-        """Return when this stream may hold more; raises `Rejection` when that takes too long."""
-        try:
-            async with asyncio.timeout(ROOM_TIMEOUT_S):
-                await self._share.wait_for_room()
-        except TimeoutError:
-            message = "the picker holds as many request bodies as it may; retry later"
-            raise Rejection(DropReason.NO_ROOM, message) from None
+        """Return when this stream may hold more.
 
-    async def _next_or_act(self) -> ProcessingRequest:
+        Raises `Rejection` when that takes too long, `StreamLostError` when the gateway does not wait for it.
+        """
+        if self._share.has_room:
+            return
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(self._share.wait_for_room()), group.create_task(_lost(self._stream))]
+            done, _ = await asyncio.wait(waits, timeout=ROOM_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+        if not done:
+            message = "the picker holds as many request bodies as it may; retry later"
+            raise Rejection(DropReason.NO_ROOM, message)
+        if waits[0] not in done:
+            raise StreamLostError
+
+    async def _next_or_act(self) -> ProcessingRequest | None:
         """Return the next message; if it does not come soon, decide without it, and then wait as long as it takes."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(_read(self._stream))
-                await asyncio.wait({reading}, timeout=PATIENCE_S)
-                if not reading.done():
-                    arrived = self._session.lose_patience()
-                    if arrived is not None:
-                        await self._decide(arrived)
-                    await self._write_answers()
-        except ExceptionGroup as failures:
-            # What went wrong is told apart by its type further up.
-            raise failures.exceptions[0] from failures
-        return reading.result()
+        async with Impatience(self._act):
+            return await self._stream.read()
+
+    async def _act(self) -> None:
+        """Decide with what there is."""
+        arrived = self._session.lose_patience()
+        if arrived is not None:
+            await self._decide(arrived)
+        await self._write_answers()
 
     async def _decide(self, arrived: ArrivedRequest) -> None:
         try:
@@ -145,11 +151,54 @@ class Conversation:
         self._session.reject(rejection)
 
     async def _write_answers(self) -> None:
-        for answer in self._session.take_answers():
-            await self._stream.write(answer)
+        await self._stream.write(self._session.take_answers())
         self._share.hold(self._session.held_bytes)
         self._is_answered = self._routed is not None
 
 
-async def _read(stream: Stream) -> ProcessingRequest:
-    return await stream.read()
+async def _lost(stream: Stream) -> None:
+    await stream.lost()
+
+
+class Impatience:
+    """Does something if a wait takes too long, beside it; a timer alone costs a tenth of a task for each wait.
+
+    What goes wrong in it ends the wait, and is raised there.
+    """
+
+    def __init__(self, act: Callable[[], Awaitable[None]]) -> None:
+        self._act = act
+        self._acting: asyncio.Task[None] | None = None
+        self._fault: Exception | None = None
+        self._is_waiting = True
+        self._has_cancelled = False
+
+    async def __aenter__(self) -> None:
+        """Begin to wait."""
+        self._waiting = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._begin)
+
+    async def __aexit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        """End; what is being done is done to its end, unless the wait was cancelled."""
+        self._is_waiting = False
+        self._timer.cancel()
+        if self._acting is None:
+            return
+        if kind is asyncio.CancelledError and not self._has_cancelled:
+            self._acting.cancel()
+        await asyncio.wait({self._acting})
+        if self._fault is not None:
+            if self._has_cancelled and self._waiting is not None:
+                self._waiting.uncancel()
+            raise self._fault
+
+    def _begin(self) -> None:
+        self._acting = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._act()
+        except Exception as fault:  # noqa: BLE001 - raised where it is waited
+            self._fault = fault
+            if self._is_waiting and self._waiting is not None:
+                self._has_cancelled = self._waiting.cancel()

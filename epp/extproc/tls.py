@@ -1,26 +1,38 @@
 """Server certificates: the operator's, or one made up in memory."""
 
 import datetime as dt
+import ssl
+import tempfile
 from pathlib import Path
 
-import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from epp.extproc.rpc import Certificate
 from epp.plugin import ConfigurationError
 
 _VALID_FOR = dt.timedelta(days=3650)
 
 
-def server_credentials(cert_path: str | None) -> grpc.ServerCredentials:
-    """Return credentials from ``tls.crt`` and ``tls.key`` in a directory, or self-signed ones when there is none.
+def certificate_of(cert_path: str | None) -> Certificate:
+    """Return ``tls.crt`` and ``tls.key`` of a directory, or self-signed ones when there is none.
 
-    gRPC offers ``h2`` by ALPN by itself. Raises `ConfigurationError` when the files cannot be read or do not fit.
+    Raises `ConfigurationError` when the files cannot be read or do not fit.
     """
-    key, certificate = self_signed() if cert_path is None else _from_directory(Path(cert_path))
-    return grpc.ssl_server_credentials([(key, certificate)])
+    return Certificate(*(self_signed() if cert_path is None else _from_directory(Path(cert_path))))
+
+
+def server_context(certificate: Certificate) -> ssl.SSLContext:
+    """Return what serves HTTP/2 with a certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["h2"])
+    with tempfile.NamedTemporaryFile() as file:  # the only way in that Python's ssl has
+        file.write(certificate.chain + b"\n" + certificate.key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def self_signed() -> tuple[bytes, bytes]:

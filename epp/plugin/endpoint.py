@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import msgspec
+from msgspec import Struct
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSpec:
@@ -31,8 +34,7 @@ def _nothing() -> Mapping[str, float]:
     return _NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapters:
+class Adapters(Struct, frozen=True, kw_only=True):
     """The LoRA adapters that an engine has at work."""
 
     running: frozenset[str] = frozenset()
@@ -41,8 +43,7 @@ class Adapters:
     """How many can be loaded at a time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Load(Struct, frozen=True, kw_only=True):
     """One endpoint's numbers. ``None``: its metrics page does not say.
 
     In `Endpoint.load` the requests that wait and run are always known: what a page does not say of others' is taken
@@ -68,15 +69,14 @@ class Load:
     """Prompt tokens that the engine has looked up in its prefix cache since it began."""
     prefix_hit_tokens: int | None = None
     """Those of them that were there."""
-    custom: Mapping[str, float] = field(default_factory=_nothing, hash=False)
+    custom: Mapping[str, float] = msgspec.field(default_factory=_nothing)
     """Further metrics that the configuration asks for, by the name that it gives them."""
 
 
 UNKNOWN_LOAD = Load()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InFlight:
+class InFlight(Struct, frozen=True, kw_only=True):
     """What this picker has sent to an endpoint, and what has not ended yet."""
 
     requests: int = 0

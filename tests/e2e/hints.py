@@ -5,10 +5,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 
-import grpc.aio
 import httpx
 
 from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
@@ -17,7 +16,10 @@ from epp.demo import parts
 from epp.demo.envoy import BodyMode, Listener
 from epp.demo.parts import HOST
 from epp.demo.process import free_ports
-from epp.extproc.grpc_server import ExtProcService, Limits, RpcStream, make_server, start_listening
+from epp.extproc.conversation import Stream
+from epp.extproc.rpc import Status
+from epp.extproc.service import ExtProcService, Limits
+from epp.extproc.transport import Transport, make_server
 from epp.plugin.testing import make_context, make_endpoint
 from tests.e2e.matrix import SIZES, Case, World
 from tests.fakes.picker import director_and_metrics
@@ -39,22 +41,22 @@ class LyingService(ExtProcService):
 
     hint: BodyMode | None = None
 
-    async def process(self, requests: object, stream: RpcStream) -> None:
+    async def serve(self, stream: Stream) -> Status:
         """Hold a conversation with a gateway that says something else."""
-        await super().process(requests, LyingStream(stream, self.hint))
+        return await super().serve(LyingStream(stream, self.hint))
 
 
 class LyingStream:
     """A stream whose first message has another ``protocol_config``."""
 
-    def __init__(self, stream: RpcStream, hint: BodyMode | None) -> None:
+    def __init__(self, stream: Stream, hint: BodyMode | None) -> None:
         self._stream = stream
         self._hint = hint
 
-    async def read(self) -> ProcessingRequest:
+    async def read(self) -> ProcessingRequest | None:
         """Return the next message, changed."""
         message = await self._stream.read()
-        if message is not grpc.aio.EOF and message.HasField("protocol_config"):
+        if message is not None and message.HasField("protocol_config"):
             message.ClearField("protocol_config")
             if self._hint is not None:
                 mode = ProcessingMode.BodySendMode.Value(self._hint.envoy_name)
@@ -62,13 +64,13 @@ class LyingStream:
                 message.protocol_config.response_body_mode = mode  # type: ignore[assignment] # an open enum
         return message
 
-    def write(self, message: ProcessingResponse) -> Awaitable[None]:
-        """Send one answer."""
-        return self._stream.write(message)
+    def write(self, messages: Iterable[ProcessingResponse]) -> Awaitable[None]:
+        """Send answers."""
+        return self._stream.write(messages)
 
-    def abort(self, code: grpc.StatusCode, details: str) -> Awaitable[None]:
-        """End the stream with an error."""
-        return self._stream.abort(code, details)
+    def lost(self) -> Awaitable[None]:
+        """Return when the gateway has gone away."""
+        return self._stream.lost()
 
 
 @dataclass
@@ -106,8 +108,8 @@ async def _running_service(upstreams: Sequence[Upstream], port: int) -> AsyncIte
     pool = [make_endpoint(upstream.name, address=HOST, port=upstream.port) for upstream in upstreams]
     director, metrics = director_and_metrics(pool)
     service = LyingService(director, limits=LIMITS, metrics=metrics, log=make_context().log)
-    server = make_server(service.add_to, max_message_bytes=2**27)
-    await start_listening(server, f"{HOST}:{port}", None)
+    server = make_server(Transport.AUTO, service.methods, certificate=None, max_message_bytes=2**27)
+    await server.start(HOST, port)
     try:
         yield service
     finally:

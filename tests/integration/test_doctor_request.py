@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import grpc.aio
 import httpx2
 import pytest
 
@@ -14,6 +13,7 @@ from epp.doctor import Question, Report
 from epp.doctor.examination import examine_at
 from epp.doctor.verdict import Outcome, Row
 from epp.extproc.health import Health
+from epp.extproc.transport import Transport, make_server
 from epp.kube.connection import Api
 from epp.kube.objects import NEW_POOL_GROUP
 from tests.fakes.breaking import PODS, POOL, Break, picker_args, row_of
@@ -146,18 +146,17 @@ async def test_picker_that_nobody_has_asked_yet_has_no_body_mode(cluster: Doctor
 @pytest.fixture
 async def health(cluster: DoctorCluster) -> AsyncIterator[Health]:
     """The cluster as it is seen from a pod: pods are at their addresses, and the picker has gRPC health."""
-    health, server = Health(), grpc.aio.server()
-    health.add_to(server)
+    health = Health()
+    server = make_server(Transport.AUTO, health.methods, certificate=None, max_message_bytes=4096)
     (port,) = free_ports(HOST, [0])
-    server.add_insecure_port(f"{HOST}:{port}")
-    await server.start()
-    await health.set_ready(True)
+    await server.start(HOST, port)
+    health.set_ready(ready=True)
     for one in cluster.api.objects[PODS].values():
         one["status"]["podIP"] = HOST
     picker_args("--grpc-health-port", str(port), f"--metrics-port={cluster.picker.port}")(cluster)
     cluster.change(POOL, "llama")["spec"]["targetPorts"] = [{"number": cluster.servers[0].port}]
     yield health
-    await server.stop(None)
+    await server.stop(0)
 
 
 async def seen_inside(cluster: DoctorCluster) -> Report:
@@ -183,7 +182,7 @@ async def test_inside_of_a_pod_without_rights_its_own_account_is_asked_about(
 
 
 async def test_picker_whose_grpc_health_is_not_serving_is_told(cluster: DoctorCluster, health: Health) -> None:
-    await health.set_ready(False)
+    health.set_ready(ready=False)
     (row,) = [row for row in (await seen_inside(cluster)).rows if row.check == "picker health"]
     assert row.outcome is Outcome.WARN
     assert row.message.endswith(" says NOT_SERVING")

@@ -232,6 +232,13 @@ def test_every_option_of_every_command_is_explained(command: str) -> None:
     assert [one.name for one in options if not one.help] == []
 
 
+def test_flag_may_be_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPP_SERVE_GRPC_PORT", "70000")
+    result = epp("serve")
+    assert result.exit_code == 2
+    assert "70000 is not in the range 1<=x<=65535" in result.stderr
+
+
 def test_flags_of_the_go_pickers_do_nothing_and_say_so() -> None:
     flags = {"zap_encoder": "json", "tracing": "false", "enable_pprof": None, "v": 1}
     assert sorted(ignored(flags)) == ["--tracing", "--zap-encoder"]

@@ -1,8 +1,9 @@
 """What is believed of engines' caches follows what they report."""
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from epp.plugin import Endpoint, Load
 from epp.plugin.testing import make_context, make_endpoint
@@ -15,7 +16,7 @@ PAGE = Load(block_size_tokens=64, block_count=1000, started_at_s=5.0, prefix_que
 
 
 def caches(*, auto_tuned: bool = True) -> BelievedCaches:
-    one = BelievedCaches(replace(DEFAULTS, is_auto_tuned=auto_tuned), make_context().log)
+    one = BelievedCaches(dataclasses.replace(DEFAULTS, is_auto_tuned=auto_tuned), make_context().log)
     one.scraped(A, PAGE)
     return one
 

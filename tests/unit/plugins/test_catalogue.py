@@ -1,9 +1,9 @@
 """Every installed type loads, and scorers rate by the formulas of the reference, with its values."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from epp.plugin import Adapters, Endpoint, Load, PrefixMatches
 from epp.plugin.testing import make_endpoint, make_request

@@ -1,10 +1,10 @@
 """Filters keep what the reference keeps, and saturation is what it is there."""
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from epp.plugin import Endpoint, PeerEndpoint
 from epp.plugin.testing import make_endpoint, make_request

@@ -1,18 +1,16 @@
-"""The adapter: reads, feeds, acts, writes, and gives back what it held however the stream ends."""
+"""A stream is read, fed to its session, answered, and gives back what it held, however it ends."""
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-import grpc
-import grpc.aio
 import pytest
 from google.protobuf.message import DecodeError
-from grpc._cython import cygrpc
 
 from epp._pb import external_processor_pb2 as pb
 from epp.director import ArrivedRequest, Director, RoutedRequest
-from epp.extproc.grpc_server import ExtProcService, Limits
+from epp.extproc.rpc import OK, Code, StreamLostError
+from epp.extproc.service import ExtProcService, Limits
 from epp.observability import Metrics
 from epp.plugin.testing import make_context, make_endpoint
 from tests.fakes import virtual_time
@@ -34,9 +32,9 @@ class FakeStream:
         self._then = then
         self.written: list[pb.ProcessingResponse] = []
         self.written_at: list[float] = []
-        self.aborted: grpc.StatusCode | None = None
+        self.status = OK
 
-    async def read(self) -> pb.ProcessingRequest:
+    async def read(self) -> pb.ProcessingRequest | None:
         while self._messages:
             message = self._messages.pop(0)
             if isinstance(message, pb.ProcessingRequest):
@@ -44,16 +42,15 @@ class FakeStream:
             await asyncio.sleep(message)
         if self._then is not None:
             raise self._then
-        end: pb.ProcessingRequest = grpc.aio.EOF
-        return end
+        return None
 
-    async def write(self, message: pb.ProcessingResponse) -> None:
-        self.written.append(message)
-        self.written_at.append(asyncio.get_running_loop().time())
+    async def write(self, messages: Iterable[pb.ProcessingResponse]) -> None:
+        for message in messages:
+            self.written.append(message)
+            self.written_at.append(asyncio.get_running_loop().time())
 
-    async def abort(self, code: grpc.StatusCode, details: str) -> None:
-        assert details
-        self.aborted = code
+    async def lost(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Breaks(Director):
@@ -69,7 +66,7 @@ class Breaks(Director):
 async def serve(stream: FakeStream, *, director: Director | None = None) -> Metrics:
     sound, metrics = director_and_metrics([make_endpoint()])
     service = ExtProcService(director or sound, limits=LIMITS, metrics=metrics, log=make_context().log)
-    await service.process(None, stream)
+    stream.status = await service.serve(stream)
     return metrics
 
 
@@ -89,7 +86,7 @@ async def test_routed_request_is_given_back_once_when_the_stream_is_cancelled() 
     sound, metrics = director_and_metrics([make_endpoint()])
     service = ExtProcService(sound, limits=LIMITS, metrics=metrics, log=make_context().log)
     with pytest.raises(asyncio.CancelledError):
-        await service.process(None, FakeStream([GET], then=asyncio.CancelledError()))
+        await service.serve(FakeStream([GET], then=asyncio.CancelledError()))
     assert in_flight(metrics) == (0, 1)
     assert value_of(metrics, "epp_streams_open") == 0
 
@@ -101,7 +98,7 @@ async def test_cancellation_at_any_point_leaves_nothing(messages: Sequence[pb.Pr
     sound, metrics = director_and_metrics([make_endpoint()])
     service = ExtProcService(sound, limits=LIMITS, metrics=metrics, log=make_context().log)
     with pytest.raises(asyncio.CancelledError):
-        await service.process(None, FakeStream(messages, then=asyncio.CancelledError()))
+        await service.serve(FakeStream(messages, then=asyncio.CancelledError()))
     for name in ("epp_requests_in_flight", "epp_streams_open", "epp_body_bytes_held"):
         assert value_of(metrics, name) == 0, name
 
@@ -116,7 +113,7 @@ def test_stream_that_is_cancelled_leaves_no_task(messages: Sequence[pb.Processin
     service = ExtProcService(sound, limits=LIMITS, metrics=metrics, log=make_context().log)
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(service.process(None, FakeStream([*messages, 50.0])))
+        task = asyncio.ensure_future(service.serve(FakeStream([*messages, 50.0])))
         await asyncio.sleep(after_s)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -136,18 +133,19 @@ async def test_stream_without_a_routed_request_gives_nothing_back() -> None:
 async def test_fault_of_ours_ends_the_stream_with_an_error_and_is_counted() -> None:
     stream = FakeStream([GET])
     metrics = await serve(stream, director=Breaks())
-    assert stream.aborted is grpc.StatusCode.INTERNAL
+    assert stream.status.code is Code.INTERNAL
     assert value_of(metrics, "epp_session_errors_total") == 1.0
 
 
 async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> None:
     class GoesAway(FakeStream):
-        async def write(self, message: pb.ProcessingResponse) -> None:
-            raise cygrpc.ExecuteBatchError("the batch failed")
+        async def write(self, messages: Iterable[pb.ProcessingResponse]) -> None:
+            for _ in messages:
+                raise StreamLostError
 
     stream = GoesAway([GET])
     metrics = await serve(stream)
-    assert stream.aborted is None
+    assert stream.status is OK
     assert in_flight(metrics) == (0, 1)
     assert value_of(metrics, "epp_session_errors_total") == 0.0
 
@@ -155,7 +153,7 @@ async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> N
 async def test_message_that_cannot_be_decoded_is_the_gateways_fault() -> None:
     stream = FakeStream([], then=DecodeError("no message"))
     metrics = await serve(stream)
-    assert stream.aborted is grpc.StatusCode.INVALID_ARGUMENT
+    assert stream.status.code is Code.INVALID_ARGUMENT
     assert value_of(metrics, "epp_session_errors_total") == 0.0
 
 
@@ -190,16 +188,16 @@ def test_gateway_that_waits_for_the_headers_answer_gets_it_before_its_patience_e
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        pytest.param(DecodeError("no message"), grpc.StatusCode.INVALID_ARGUMENT, id="cannot be decoded"),
-        pytest.param(cygrpc.ExecuteBatchError("the batch failed"), None, id="gateway went away"),
+        pytest.param(DecodeError("no message"), Code.INVALID_ARGUMENT, id="cannot be decoded"),
+        pytest.param(StreamLostError(), Code.OK, id="gateway went away"),
     ],
 )
 def test_fault_of_the_gateway_is_not_ours(
-    messages: Sequence[pb.ProcessingRequest | float], fault: Exception, code: grpc.StatusCode | None
+    messages: Sequence[pb.ProcessingRequest | float], fault: Exception, code: Code
 ) -> None:
     stream = FakeStream(messages, then=fault)
     metrics = virtual_time.run(serve(stream))
-    assert stream.aborted is code
+    assert stream.status.code is code
     assert value_of(metrics, "epp_session_errors_total") == 0.0
 
 
@@ -235,7 +233,7 @@ def test_stream_that_waits_for_room_too_long_is_refused() -> None:
     async def serve_all() -> None:
         async with asyncio.TaskGroup() as group:
             for stream in (trickling, waiting, small):
-                group.create_task(service.process(None, stream))
+                group.create_task(service.serve(stream))
 
     virtual_time.run(serve_all())
     assert [answer.immediate_response.status.code for answer in waiting.written] == [429]
@@ -248,3 +246,39 @@ def test_silence_is_counted_from_the_last_message() -> None:
     stream = FakeStream([head(request_mode=DUPLEX), body(b""), *pieces, body(end=True)])
     virtual_time.run(serve(stream))
     assert given_back(stream.written[1:]) == chat
+
+
+class Slow(Director):
+    """A director that takes its time, and then has a bug."""
+
+    def __init__(self, takes_s: float) -> None:
+        self._takes_s = takes_s
+
+    async def route(self, arrived: ArrivedRequest) -> RoutedRequest:
+        await asyncio.sleep(self._takes_s)
+        raise ZeroDivisionError("a bug")
+
+
+@pytest.mark.parametrize("silence_s", [0.5, 10_000.0], ids=["while it decides", "while it waits"])
+def test_fault_while_the_gateway_is_silent_ends_the_stream(silence_s: float) -> None:
+    """Whether the next message comes before the fault, or not at all."""
+    stream = FakeStream([head(request_mode=None), silence_s, body(b"late", end=True)])
+    metrics = virtual_time.run(serve(stream, director=Slow(1.0)))
+    assert stream.status.code is Code.INTERNAL
+    assert value_of(metrics, "epp_session_errors_total") == 1.0
+
+
+def test_stream_that_is_cancelled_while_it_decides_leaves_no_task() -> None:
+    _, metrics = director_and_metrics([make_endpoint()])
+    service = ExtProcService(Slow(100.0), limits=LIMITS, metrics=metrics, log=make_context().log)
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(service.serve(FakeStream([head(request_mode=None), 50.0])))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert asyncio.get_running_loop().time() < 10.0
+
+    virtual_time.run(cancelled())

@@ -1,0 +1,75 @@
+"""gRPC's messages in a stream of bytes: a flag, four bytes of length, and the message (gRPC over HTTP/2)."""
+
+from collections import deque
+
+from epp.extproc.rpc import Code, RpcError
+
+HEAD_BYTES = 5
+_COMPRESSED = 1
+
+
+class MessageReader:
+    """Cuts messages out of chunks that know nothing of them. Without I/O."""
+
+    def __init__(self, *, max_message_bytes: int) -> None:
+        self._max_bytes = max_message_bytes
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._wanted: int | None = None
+        """Length of the message that has begun; ``None``: its head is not there yet."""
+
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of a message is held: the stream may end here."""
+        return self._wanted is None and not self._buffered
+
+    def feed(self, chunk: bytes) -> None:
+        """Take in some bytes."""
+        if chunk:
+            self._chunks.append(chunk)
+            self._buffered += len(chunk)
+
+    def next(self) -> bytes | None:
+        """Return the next message if it is all there.
+
+        Raises `RpcError` for one that is compressed, or larger than it may be, as soon as its head says so.
+        """
+        if self._wanted is None:
+            if self._buffered < HEAD_BYTES:
+                return None
+            head = self._take(HEAD_BYTES)
+            self._wanted = self._checked(head[0], int.from_bytes(head[1:]))
+        if self._buffered < self._wanted:
+            return None
+        wanted, self._wanted = self._wanted, None
+        return self._take(wanted)
+
+    def _checked(self, flag: int, length: int) -> int:
+        if flag == _COMPRESSED:
+            raise RpcError(Code.UNIMPLEMENTED, "compressed messages are not supported; send them as identity")
+        if flag:
+            raise RpcError(Code.INTERNAL, f"a message begins with the flag {flag}, which gRPC does not have")
+        if length > self._max_bytes:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, f"a message of {length} bytes; at most {self._max_bytes}")
+        return length
+
+    def _take(self, count: int) -> bytes:
+        """Return the first ``count`` bytes, which are there; copies each byte at most once more."""
+        self._buffered -= count
+        first = self._chunks[0] if self._chunks else b""
+        if len(first) == count:
+            return self._chunks.popleft() if count else b""
+        parts = []
+        while count:
+            chunk = self._chunks.popleft()
+            if len(chunk) > count:
+                self._chunks.appendleft(chunk[count:])
+                chunk = chunk[:count]
+            parts.append(chunk)
+            count -= len(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def framed(message: bytes) -> bytes:
+    """Return a message with its head."""
+    return b"\0" + len(message).to_bytes(4) + message
