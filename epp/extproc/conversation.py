@@ -151,7 +151,8 @@ class Conversation:
         self._session.reject(rejection)
 
     async def _write_answers(self) -> None:
-        await self._stream.write(self._session.take_answers())
+        if self._session.has_answers:
+            await self._stream.write(self._session.take_answers())
         self._share.hold(self._session.held_bytes)
         self._is_answered = self._routed is not None
 

@@ -1,6 +1,6 @@
 """What a gateway says beside the message itself: body modes, the subset hint, who served the request."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.struct_pb2 import Value
 
@@ -11,13 +11,12 @@ from epp.extproc.headers import DESTINATION_NAMESPACE, SERVED, SUBSET, SUBSET_NA
 BUFFERED_MODES = frozenset({ProcessingMode.BUFFERED, ProcessingMode.BUFFERED_PARTIAL})
 HEAD_ONLY_MODES = frozenset({ProcessingMode.NONE, ProcessingMode.STREAMED})
 DUPLEX = ProcessingMode.FULL_DUPLEX_STREAMED
+MODE_NAMES: Mapping[int | None, str] = {mode: name.lower() for name, mode in ProcessingMode.BodySendMode.items()}
 
 
 def mode_name(mode: int | None) -> str:
     """Return a body mode as a bounded label; ``unknown`` when the gateway did not say, or says something new."""
-    if mode is None or mode not in ProcessingMode.BodySendMode.values():
-        return "unknown"
-    return ProcessingMode.BodySendMode.Name(mode).lower()
+    return MODE_NAMES.get(mode, "unknown")
 
 
 def subset_hint(message: pb.ProcessingRequest) -> Sequence[str] | None:

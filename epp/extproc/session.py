@@ -96,6 +96,11 @@ class Session:
         self._is_over = True
         self._request.reject(rejection)
 
+    @property
+    def has_answers(self) -> bool:
+        """Tell whether answers are due."""
+        return bool(self._answers)
+
     def take_answers(self) -> Iterator[pb.ProcessingResponse]:
         """Return the answers that are due, in the order in which they must be written, each made when it is its turn.
 

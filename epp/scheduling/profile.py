@@ -17,7 +17,8 @@ from epp.plugin import (
 )
 from epp.scheduling.in_play import InPlay
 
-THREE = 3
+USUAL_SCORERS = 3
+"""As many as the default profile has."""
 IN_PLAY = "in play"
 """Names what `InPlay` removes."""
 
@@ -88,7 +89,7 @@ def _totals(columns: Sequence[ScoreColumn], count: int) -> list[float]:
 
     Of three columns, the default's number, in one pass: `bench/micro/scheduling.py`.
     """
-    if len(columns) == THREE:
+    if len(columns) == USUAL_SCORERS:
         one, two, three = columns
         u, v, w = one.weight, two.weight, three.weight
         return [u * x + v * y + w * z for x, y, z in zip(one.scores, two.scores, three.scores)]  # noqa: B905
