@@ -10,7 +10,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from epp.doctor.objects import FullPod, PodSpec
 from epp.doctor.picker import Picker
-from epp.doctor.reaching import Reach, joined
+from epp.doctor.reaching import PROXY_ADVICE, Reach, joined
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import FORBIDDEN, NOT_FOUND, KubeError
 from epp.readiness import Need
@@ -39,7 +39,7 @@ async def check_health(reach: Reach, picker: Picker, *, timeout_s: float) -> Fou
     if all(answer.status == FORBIDDEN for answer in said):
         raise SkippedError(
             f"not allowed to ask the picker's pods: {said[0].problem}",
-            "it takes the right to get pods/proxy; or run `epp doctor` in a pod",
+            PROXY_ADVICE,
         )
     reached = [answer.pod for answer in said if answer.status is not None]
     standby = [answer.pod for answer in said if answer.is_standby]

@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
-from epp.doctor.reaching import Reach
+from epp.doctor.reaching import PROXY_ADVICE, Reach
 from epp.doctor.servers import Server
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import FORBIDDEN, KubeError
@@ -18,8 +18,6 @@ MAX_ASKED = 50
 """Endpoints that are asked; of a larger pool the first."""
 AT_A_TIME = 8
 T = TypeVar("T")
-
-PROXY_ADVICE = "it takes the right to get pods/proxy; or run `epp doctor` in a pod"
 
 
 class _Model(Struct):

@@ -12,6 +12,10 @@ from epp.kube.connection import KubeError
 from epp.kube.objects import Pod
 
 MAX_ERROR_CHARACTERS = 200
+PROXY_ADVICE = (
+    "it takes the right to get pods/proxy; or run `epp doctor` in a pod whose account may read the rest "
+    "(docs/doctor.md)"
+)
 
 
 class Reach(Protocol):

@@ -235,3 +235,29 @@ async def test_page_has_every_check_and_option(cluster: DoctorCluster) -> None:
     assert rows[: len(options)] == options
     checks = [row.check for row in (await examined()).rows]
     assert rows[len(options) : len(options) + len(checks)] == checks
+
+
+def asked_rights(cluster: DoctorCluster) -> set[tuple[str, str]]:
+    """Return group and resource of all that was asked of the API server; a pod's page is ``pods/proxy``."""
+    paths = [path.partition("?")[0] for _, path in cluster.api.requests]
+    found = {
+        (groups[1] if len(groups) > 2 else "", one[2])
+        for one in (re.match(r"(.*?/v\w+)(?:/namespaces/[^/]+)?/([a-z]+)(?:/|$)", path) for path in paths)
+        if one is not None and (groups := one[1].strip("/").split("/"))
+    }
+    return found - {("authorization.k8s.io", "subjectaccessreviews")}
+
+
+async def test_role_of_the_page_covers_all_that_is_asked(cluster: DoctorCluster) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    given = {
+        (group, resource): rule["verbs"]
+        for rule in yaml.safe_load(text)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    await examined()
+    assert asked_rights(cluster) <= {key for key, verbs in given.items() if verbs == ["get", "list"]}
+    assert given["", "pods/proxy"] == ["get"]
+    assert given["authorization.k8s.io", "subjectaccessreviews"] == ["create"]
+    assert "kubectl exec -" not in PAGE.read_text()

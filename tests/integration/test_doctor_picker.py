@@ -201,7 +201,8 @@ PICKER_CASES = [
         *("picker health", Outcome.SKIPPED),
         "not allowed to ask the picker's pods: llama-epp-0: "
         f"GET {CORE}/namespaces/models/pods/llama-epp-0:9090/proxy/readyz: 403: no",
-        "it takes the right to get pods/proxy; or run `epp doctor` in a pod",
+        "it takes the right to get pods/proxy; or run `epp doctor` in a pod whose account may read the rest "
+        "(docs/doctor.md)",
         id="no proxy",
     ),
     pytest.param(

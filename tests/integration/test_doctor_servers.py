@@ -124,7 +124,8 @@ SERVER_CASES = [
     pytest.param(
         refuse("/proxy/metrics", 403),
         *("metrics", Outcome.SKIPPED, f"not allowed to ask the pods: GET {ENDPOINTS_PATH}/metrics: 403: no"),
-        "it takes the right to get pods/proxy; or run `epp doctor` in a pod",
+        "it takes the right to get pods/proxy; or run `epp doctor` in a pod whose account may read the rest "
+        "(docs/doctor.md)",
         id="no proxy",
     ),
     pytest.param(
