@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import resource
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+ALL_INTERFACES = "::"
 SHUTDOWN_S = 1.0
 """How long connections that are busy may keep a listener from closing."""
 
@@ -77,15 +79,28 @@ def stop_signal(*more: signal.Signals) -> Stop:
 async def listening_http(application: web.Application, *, host: str, port: int) -> AsyncIterator[None]:
     """Serve while the context is open; raises `OSError` when the port cannot be had.
 
-    A client that goes away cancels its handler at once, so that what it held is free.
+    A client that goes away cancels its handler at once, so that what it held is free. The host ``::`` is all
+    interfaces, for IPv4 too, as it is for gRPC.
     """
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
+            await _site(runner, host, port).start()
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         yield
     finally:
         await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
+    """Return a listener; raises `OSError`.
+
+    asyncio by itself takes IPv6 alone on ``::``, and has no socket for it on a kernel without IPv6.
+    """
+    if host != ALL_INTERFACES:
+        return web.TCPSite(runner, host, port)
+    if not socket.has_dualstack_ipv6():
+        return web.TCPSite(runner, "0.0.0.0", port)  # noqa: S104 - as asked for
+    return web.SockSite(runner, socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True))

@@ -126,6 +126,7 @@ def test_picker_is_started_for_the_pool_of_the_release() -> None:
         "--pool-namespace=models",
         "--pool-group=inference.networking.k8s.io",
         "--config-file=/config/default-plugins.yaml",
+        "--bind-address=::",
         "--v=1",
     ]
 

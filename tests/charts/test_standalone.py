@@ -26,6 +26,11 @@ def proxy(installed: Release) -> Json:
     return container
 
 
+def address_of(address: str, port: int) -> Json:
+    compat = {"ipv4_compat": True} if ":" in address else {}
+    return {"socket_address": {"address": address, "port_value": port} | compat}
+
+
 def filters_of(listener: Json) -> list[Json]:
     filters: list[Json] = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
     return filters
@@ -37,6 +42,7 @@ def test_picker_is_started_for_pods_by_their_labels() -> None:
         "--endpoint-selector=app=vllm,tier=gpu",
         "--endpoint-target-ports=8000,8001",
         "--config-file=/config/default-plugins.yaml",
+        "--bind-address=::",
         "--v=1",
     ]
 
@@ -68,10 +74,16 @@ def test_envoy_is_configured_as_the_demo_does_it(mode: BodyMode, *, is_secure: b
     assert [one for one in mine["clusters"] if one["name"] != "admin"] == theirs["clusters"]
     (traffic,) = [one for one in mine["listeners"] if one["name"] == "traffic"]
     assert traffic.pop("name") == "traffic"
-    assert traffic.pop("address") == {"socket_address": {"address": "0.0.0.0", "port_value": 8081}}  # noqa: S104
+    assert traffic.pop("address") == address_of("::", 8081)
     (of_demo_listener,) = theirs["listeners"]
     del of_demo_listener["address"]
     assert traffic == of_demo_listener
+
+
+@pytest.mark.parametrize("address", ["::", "0.0.0.0"])  # noqa: S104 - in a pod
+def test_both_ports_of_envoy_are_for_ipv4_and_ipv6_unless_nodes_have_none(address: str) -> None:
+    listeners = envoy_of(nested("proxy.bindAddress", address))["static_resources"]["listeners"]
+    assert [one["address"] for one in listeners] == [address_of(address, 8081), address_of(address, 19001)]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +92,7 @@ def test_envoy_is_configured_as_the_demo_does_it(mode: BodyMode, *, is_secure: b
         pytest.param({}, id="default"),
         pytest.param({"inferenceExtension": {"latencyPredictor": {"enabled": True}}}, id="latency"),
         pytest.param({"inferenceExtension": {"flags": {"secure-serving": False}}}, id="clear text"),
+        pytest.param({"proxy": {"bindAddress": "0.0.0.0"}}, id="IPv4 alone"),  # noqa: S104 - in a pod
         *(pytest.param({"proxy": {"bodyMode": mode.envoy_name}}, id=mode) for mode in BodyMode),
     ],
 )

@@ -272,6 +272,15 @@ async def test_port_that_is_taken_stops_the_start_with_its_address(flag: str) ->
     assert "Traceback" not in stderr.decode()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_all_interfaces_are_those_of_ipv4_and_ipv6(upstreams: list[Upstream], address: str) -> None:
+    async with running_picker([upstreams[0].name], "--bind-address", "::") as picker:
+        ports = picker.ports
+        for port in (ports.ext_proc, ports.health, ports.metrics):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+
+
 async def test_service_may_have_as_many_open_files_as_the_system_allows(upstreams: list[Upstream]) -> None:
     async with running_picker([upstreams[0].name]) as picker:
         assert await picker.metric("process_max_fds") == resource.getrlimit(resource.RLIMIT_NOFILE)[1]

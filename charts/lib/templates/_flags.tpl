@@ -36,6 +36,10 @@
 {{- include "picker.check_flags" . }}
 {{- $picker := .Values.inferenceExtension -}}
 - --config-file=/config/{{ include "picker.config_file" . }}
+{{- if not (hasKey $picker.flags "bind-address") }}
+# All interfaces, IPv4 and IPv6: of a pod it depends on the cluster which it has.
+- "--bind-address=::"
+{{- end }}
 {{- if ne (int $picker.extProcPort) 9002 }}
 - --grpc-port={{ int $picker.extProcPort }}
 {{- end }}

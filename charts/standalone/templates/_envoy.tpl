@@ -11,10 +11,20 @@ static_resources:
     {{- include "standalone.clusters" . | nindent 4 }}
 {{- end }}
 
+{{- define "standalone.address" -}}
+socket_address:
+  address: {{ .root.Values.proxy.bindAddress | quote }}
+  port_value: {{ .port }}
+  {{- if contains ":" .root.Values.proxy.bindAddress }}
+  # For IPv4 too.
+  ipv4_compat: true
+  {{- end }}
+{{- end }}
+
 {{- define "standalone.traffic" -}}
 - name: traffic
   address:
-    socket_address: { address: 0.0.0.0, port_value: {{ .Values.proxy.port }} }
+    {{- include "standalone.address" (dict "root" . "port" .Values.proxy.port) | nindent 4 }}
   per_connection_buffer_limit_bytes: {{ int64 .Values.proxy.bufferLimitBytes }}
   filter_chains:
     - filters:
@@ -59,7 +69,7 @@ processing_mode:
 {{- define "standalone.metrics" -}}
 - name: metrics
   address:
-    socket_address: { address: 0.0.0.0, port_value: 19001 }
+    {{- include "standalone.address" (dict "root" . "port" 19001) | nindent 4 }}
   filter_chains:
     - filters:
         - name: http
