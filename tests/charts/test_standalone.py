@@ -138,6 +138,12 @@ def test_picker_and_envoy_go_on_for_as_long_as_answers_may_take() -> None:
     assert installed.picker["lifecycle"] == proxy(installed)["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
 
 
+def test_leader_is_told_at_once_to_give_its_lease_back() -> None:
+    installed = release("standalone", nested("inferenceExtension.replicas", 2))
+    assert "lifecycle" not in installed.picker
+    assert proxy(installed)["lifecycle"] == {"preStop": {"sleep": {"seconds": 30}}}
+
+
 def test_answers_are_shown_where_latencies_are_learned_from_them() -> None:
     values = nested("inferenceExtension.latencyPredictor.enabled", value=True)
     mode = filters_of(envoy_of(values)["static_resources"]["listeners"][0])[0]["typed_config"]["processing_mode"]

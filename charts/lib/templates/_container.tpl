@@ -50,8 +50,9 @@ lifecycle:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   {{- include "picker.probes" . | nindent 2 }}
-  {{- with .drain_seconds }}
-  {{- include "picker.linger" . | nindent 2 }}
+  {{- /* Not where one leads: it has to give back its Lease at once, and serves on for --drain-delay by itself. */}}
+  {{- if and .drain_seconds (not (include "picker.is_elected" .root)) }}
+  {{- include "picker.linger" .drain_seconds | nindent 2 }}
   {{- end }}
   {{- include "picker.container_security" . | nindent 2 }}
   resources:

@@ -1,6 +1,6 @@
 {{- /*
 Takes root; arguments (text, a YAML list): where the picker's endpoints are; and, for a picker with company,
-containers, volumes, annotations (text) and drain_seconds (how long before SIGTERM).
+containers, volumes, annotations (text) and drain_seconds (how long before SIGTERM, but for a picker that may lead).
 */}}
 {{- define "picker.deployment" -}}
 {{- $picker := .root.Values.inferenceExtension -}}

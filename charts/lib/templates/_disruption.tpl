@@ -1,6 +1,6 @@
 {{- /*
 Where one of several pickers leads there is none: it alone is ready, so a budget could only forbid to evict it, for ever,
-and no node that it runs on could be drained. When it is evicted, another leads at once.
+and no node that it runs on could be drained. When it is evicted, another leads within seconds.
 */}}
 {{- define "picker.disruption_budget" -}}
 {{- if and (gt (int .Values.inferenceExtension.replicas) 1) (not (include "picker.is_elected" .)) -}}
