@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from epp.doctor.objects import DestinationRule, EnvoyFilter, Gateway, place
+from epp.doctor.objects import DestinationRule, EnvoyFilter, Gateway, Tls, place
 from epp.doctor.picker import Picker, PickerService
 from epp.doctor.reading import ISTIO, Reader, path_of
 from epp.doctor.verdict import Found, Outcome, SkippedError
@@ -10,6 +10,7 @@ from epp.doctor.verdict import Found, Outcome, SkippedError
 FILTERS, RULES = "envoyfilters", "destinationrules"
 ROOT_NAMESPACE = "istio-system"
 """What is in it counts for all gateways."""
+INSECURE = "trafficPolicy.tls: {mode: SIMPLE, insecureSkipVerify: true}"
 
 
 async def check_tls(reader: Reader, service: PickerService, picker: Picker, gateways: Sequence[Gateway]) -> Found[None]:
@@ -18,30 +19,51 @@ async def check_tls(reader: Reader, service: PickerService, picker: Picker, gate
         raise SkippedError("no Gateway of a class of Istio")
     if not await reader.has(ISTIO, RULES):
         raise SkippedError(f"the cluster does not know DestinationRules of {ISTIO.removeprefix('/apis/')}")
-    one, is_secure = service.service.metadata, picker.spec.is_on("secure-serving", default=True)
-    names = [f"{one.name}.{one.namespace}{end}" for end in ("", ".svc", ".svc.cluster.local")]
-    rules = [
-        rule
-        for namespace in dict.fromkeys([one.namespace, *(gate.metadata.namespace for gate in gateways), ROOT_NAMESPACE])
-        for rule in await reader.many(path_of(ISTIO, namespace, RULES), DestinationRule)
-        if rule.spec.host in names or (rule.spec.host == one.name and rule.metadata.namespace == one.namespace)
-    ]
-    listed = ", ".join(dict.fromkeys(map(place, rules)))
-    has_tls = any(rule.has_tls for rule in rules)
-    if has_tls and not is_secure:
-        message = f"DestinationRule {listed} says TLS, and the picker speaks plaintext (--secure-serving=false)"
-        advice = f"start the picker with --secure-serving, or: kubectl edit destinationrule -n {one.namespace}"
-        return Found(None, message, advice, Outcome.WARN)
-    if is_secure and not has_tls:
-        message = f"no DestinationRule says that {place(service.service)} speaks TLS: Istio will speak plaintext to it"
-        advice = (
-            f"make one for host {names[-1]} with trafficPolicy.tls: {{mode: SIMPLE, insecureSkipVerify: true}}, "
-            "or start the picker with --secure-serving=false"
-        )
-        return Found(None, message, advice, Outcome.WARN)
-    return Found(
-        None, f"DestinationRule {listed} says TLS" if has_tls else "the picker speaks plaintext, as Istio does"
-    )
+    rule, is_secure = await _rule(reader, service, gateways), picker.spec.is_on("secure-serving", default=True)
+    tls = Tls() if rule is None else rule.tls(service.port.port)
+    if rule is None or tls.mode == "DISABLE":
+        return _without_tls(service) if is_secure else Found(None, "the picker speaks plaintext, as Istio does")
+    advice = f"kubectl edit destinationrule {rule.metadata.name} -n {rule.metadata.namespace}"
+    said = f"DestinationRule {place(rule)} says"
+    if not is_secure:
+        message = f"{said} TLS, and the picker speaks plaintext (--secure-serving=false)"
+        return Found(None, message, f"start the picker with --secure-serving, or: {advice}", Outcome.WARN)
+    if tls.mode == "ISTIO_MUTUAL":
+        message = f"{said} ISTIO_MUTUAL: Istio takes its own certificates alone, and the picker has none of them"
+        return Found(None, message, f"it has to say {INSECURE}: {advice}", Outcome.WARN)
+    if not tls.insecure_skip_verify and picker.spec.flag("cert-path") is None:
+        message = f"{said} {tls.mode} without insecureSkipVerify: Istio may refuse the picker's self-signed certificate"
+        return Found(None, message, f"it has to say {INSECURE}, or give the picker --cert-path: {advice}", Outcome.WARN)
+    return Found(None, f"{said} TLS")
+
+
+def _without_tls(service: PickerService) -> Found[None]:
+    message = f"no DestinationRule says that {place(service.service)} speaks TLS: Istio will speak plaintext to it"
+    advice = f"make one for host {_names(service)[0]} with {INSECURE}, or start the picker with --secure-serving=false"
+    return Found(None, message, advice, Outcome.WARN)
+
+
+async def _rule(reader: Reader, service: PickerService, gateways: Sequence[Gateway]) -> DestinationRule | None:
+    """Return the rule that counts: the gateway's namespace comes first, and a longer host before a wildcard."""
+    home = service.service.metadata.namespace
+    for namespace in dict.fromkeys([*(gate.metadata.namespace for gate in gateways), home, ROOT_NAMESPACE]):
+        rules = await reader.many(path_of(ISTIO, namespace, RULES), DestinationRule)
+        if matching := [rule for rule in rules if _is_for(rule, service)]:
+            return max(matching, key=lambda rule: (not rule.spec.host.startswith("*"), len(rule.spec.host)))
+    return None
+
+
+def _is_for(rule: DestinationRule, service: PickerService) -> bool:
+    one, host, names = service.service.metadata, rule.spec.host, _names(service)
+    if host.startswith("*"):
+        return names[0].endswith(host[1:])
+    return host in names or (host == one.name and rule.metadata.namespace == one.namespace)
+
+
+def _names(service: PickerService) -> Sequence[str]:
+    """Return what the Service is called, in full first."""
+    one = service.service.metadata
+    return [f"{one.name}.{one.namespace}{end}" for end in (".svc.cluster.local", ".svc", "")]
 
 
 async def find_filters(reader: Reader, namespaces: Sequence[str]) -> Found[Sequence[EnvoyFilter]]:

@@ -248,16 +248,24 @@ class Gateway(KubeObject):
     status: _GatewayStatus = field(default_factory=_GatewayStatus)
 
 
-class _Tls(Struct):
+class Tls(Struct, rename="camel"):
+    """How Istio speaks TLS."""
+
     mode: str = "DISABLE"
+    insecure_skip_verify: bool = False
+
+
+class _PortNumber(Struct):
+    number: int = 0
 
 
 class _PortPolicy(Struct):
-    tls: _Tls | None = None
+    port: _PortNumber | None = None
+    tls: Tls | None = None
 
 
 class _TrafficPolicy(Struct, rename="camel"):
-    tls: _Tls | None = None
+    tls: Tls | None = None
     port_level_settings: list[_PortPolicy] | None = None
 
 
@@ -271,12 +279,13 @@ class DestinationRule(KubeObject):
 
     spec: _DestinationRuleSpec = field(default_factory=_DestinationRuleSpec)
 
-    @property
-    def has_tls(self) -> bool:
-        """Tell whether it says TLS, for any port."""
+    def tls(self, port: int) -> Tls:
+        """Return what it says for a port of the Service; where it names the port, nothing else of it counts."""
         policy = self.spec.traffic_policy or _TrafficPolicy()
-        said = [policy.tls, *(port.tls for port in policy.port_level_settings or ())]
-        return any(tls is not None and tls.mode != "DISABLE" for tls in said)
+        for one in policy.port_level_settings or ():
+            if one.port is not None and one.port.number == port:
+                return one.tls or Tls()
+        return policy.tls or Tls()
 
 
 class EnvoyFilter(KubeObject):
