@@ -134,14 +134,16 @@ class Examination:
     async def _look_at_gateways(self, found: Known[Pool]) -> tuple[Sequence[Gateway], Known[Address]]:
         """Return the Gateways, and where to send a request."""
         run, reader, name = self.sheet.run, self._reader, self._question.gateway
-        leading = await run("routes", lambda: routes.find_routes(reader, found.value, gateway=name))
+        url = self._question.url
+        leading = await run(
+            "routes", lambda: routes.find_routes(reader, found.value, gateway=name, has_url=url is not None)
+        )
         await run("routes accepted", lambda: routes.check_accepted(leading.value))
         gates = await run("gateways", lambda: gateways.find_gateways(reader, leading.value, name=name))
         await run("gateway pods", lambda: gateways.check_pods(reader, gates.value))
-        if self._question.url is None:
+        if url is None:
             address = await run("gateway address", lambda: gateways.find_address(gates.value, leading.value))
         else:
-            url = self._question.url
             address = await run("gateway address", lambda: gateways.given_address(url, leading.value_or([])))
         return gates.value_or([]), address
 

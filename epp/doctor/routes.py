@@ -5,15 +5,28 @@ from collections.abc import Sequence
 from epp.doctor.objects import HTTPRoute, place
 from epp.doctor.pool import Pool
 from epp.doctor.reading import GATEWAYS, Reader, path_of
-from epp.doctor.verdict import FailedError, Found, Outcome
+from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import FORBIDDEN, NOT_FOUND, KubeError
 
 ROUTES = "httproutes"
 
 
-async def find_routes(reader: Reader, pool: Pool, *, gateway: str | None) -> Found[Sequence[HTTPRoute]]:
-    """Return the routes of the whole cluster that lead to the pool; of one Gateway, where it is named."""
-    routes = await _read(reader, pool.namespace)
+async def find_routes(
+    reader: Reader, pool: Pool, *, gateway: str | None, has_url: bool = False
+) -> Found[Sequence[HTTPRoute]]:
+    """Return the routes of the whole cluster that lead to the pool; of one Gateway, where it is named.
+
+    With a URL there need be none: raises `SkippedError`.
+    """
+    try:
+        return _leading(await _read(reader, pool.namespace), pool, gateway)
+    except FailedError as error:
+        if not has_url or gateway is not None:
+            raise
+        raise SkippedError(f"{error}; none is needed for an Envoy at --url that is configured otherwise") from error
+
+
+def _leading(routes: Sequence[HTTPRoute], pool: Pool, gateway: str | None) -> Found[Sequence[HTTPRoute]]:
     leading = [route for route in routes if _leads(route, pool)]
     if gateway is not None:
         elsewhere = leading

@@ -186,6 +186,19 @@ async def test_url_and_model_of_the_command_line_are_used(cluster: DoctorCluster
     assert rows["request"].message == f"POST {url}v1/completions for model {MODEL}: 200"
 
 
+@pytest.mark.parametrize("missing", ["CRD", "route"])
+async def test_no_route_is_needed_for_an_envoy_at_a_url(cluster: DoctorCluster, missing: str) -> None:
+    if missing == "CRD":
+        cluster.api.kinds -= {f"{GATEWAYS}/httproutes", f"{GATEWAYS}/gateways"}
+    else:
+        cluster.api.objects[f"{GATEWAYS}/httproutes"].clear()
+    report = await examined(url=f"http://127.0.0.1:{cluster.gateway.port}")
+    rows = {row.check: row for row in report.rows}
+    assert {row.check for row in report.rows if row.outcome is Outcome.FAIL} == set()
+    assert rows["routes"].outcome is Outcome.SKIPPED
+    assert rows["request"].outcome is rows["decision"].outcome is Outcome.PASS
+
+
 async def test_host_of_the_route_is_asked_for(cluster: DoctorCluster) -> None:
     cluster.change(f"{GATEWAYS}/httproutes", "llama-route")["spec"]["hostnames"] = ["*.example.com"]
     await examined()
