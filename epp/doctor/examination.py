@@ -5,10 +5,25 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from epp.doctor import access, gateways, health, istio, journey, pages, picker, pool, port, routes, servers, traffic
-from epp.doctor.gateways import Address
+from epp.doctor import (
+    access,
+    address,
+    gateways,
+    health,
+    istio,
+    journey,
+    pages,
+    picker,
+    pool,
+    port,
+    routes,
+    servers,
+    traffic,
+)
+from epp.doctor.address import Address
+from epp.doctor.istio_objects import EnvoyFilter
 from epp.doctor.journey import Sent
-from epp.doctor.objects import EnvoyFilter, FullPod, Gateway, PodSpec
+from epp.doctor.objects import FullPod, Gateway, PodSpec
 from epp.doctor.picker import Picker, PickerService
 from epp.doctor.pool import Pool
 from epp.doctor.reaching import Direct, Proxied, Reach
@@ -82,9 +97,9 @@ class Examination:
         found = await self._look_at_pool()
         service, deciding, pickers = await self._look_at_picker(found)
         endpoints, model = await self._look_at_servers(found, deciding)
-        gates, address = await self._look_at_gateways(found)
+        gates, where = await self._look_at_gateways(found)
         filters = await self._look_at_istio(service, deciding, gates)
-        sent = await self.sheet.run("request", lambda: self._send(address, model))
+        sent = await self.sheet.run("request", lambda: self._send(where, model))
         await self.sheet.run(
             "decision",
             lambda: journey.find_decision(self._reach, pickers.value, sent.value, endpoints.value_or([])),
@@ -142,10 +157,11 @@ class Examination:
         gates = await run("gateways", lambda: gateways.find_gateways(reader, leading.value, name=name))
         await run("gateway pods", lambda: gateways.check_pods(reader, gates.value))
         if url is None:
-            address = await run("gateway address", lambda: gateways.find_address(gates.value, leading.value))
+            where = await run("gateway address", lambda: address.find_address(gates.value, leading.value, found.value))
         else:
-            address = await run("gateway address", lambda: gateways.given_address(url, leading.value_or([])))
-        return gates.value_or([]), address
+            asked = leading.value_or([])
+            where = await run("gateway address", lambda: address.given_address(url, asked, found.value))
+        return gates.value_or([]), where
 
     async def _look_at_istio(
         self, service: Known[PickerService], deciding: Known[Picker], gates: Sequence[Gateway]
@@ -156,6 +172,6 @@ class Examination:
         filters = await self.sheet.run("envoy filters", lambda: istio.find_filters(reader, namespaces))
         return filters.value_or([])
 
-    async def _send(self, address: Known[Address], model: Known[str]) -> Found[Sent]:
+    async def _send(self, where: Known[Address], model: Known[str]) -> Found[Sent]:
         wanted = self._question.model or model.value
-        return await journey.send_request(address.value, wanted, timeout_s=self._question.timeout_s)
+        return await journey.send_request(where.value, wanted, timeout_s=self._question.timeout_s)

@@ -1,25 +1,14 @@
-"""The Gateways that the routes attach to: there, programmed, with an address and pods."""
+"""The Gateways that the routes attach to: there, programmed, with pods."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from epp.doctor.objects import Gateway, HTTPRoute, Listener, place
-from epp.doctor.reaching import joined
+from epp.doctor.objects import Gateway, HTTPRoute, place
 from epp.doctor.reading import CORE, GATEWAYS, Reader, path_of
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import NOT_FOUND, KubeError
 from epp.kube.objects import Pod
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to send a request."""
-
-    url: str
-    host: str | None
-    """For the header ``host``: the route's; ``None``: as in the URL."""
 
 
 async def find_gateways(reader: Reader, routes: Sequence[HTTPRoute], *, name: str | None) -> Found[Sequence[Gateway]]:
@@ -61,43 +50,6 @@ def _problems(gateway: Gateway) -> Sequence[str]:
         elif one.status != "True":
             problems.append(f"{place(gateway)} says {kind}={one.status}: {one.reason}: {one.message}")
     return problems
-
-
-async def find_address(gateways: Sequence[Gateway], routes: Sequence[HTTPRoute]) -> Found[Address]:
-    """Return an address of the first Gateway that has one."""
-    for gateway in gateways:
-        for address in gateway.status.addresses or ():
-            if address.value:
-                listener = _listener(gateway)
-                scheme = "https" if listener.protocol == "HTTPS" else "http"
-                url = f"{scheme}://{joined(address.value, listener.port)}"
-                host = _host(routes)
-                return Found(Address(url, host), f"{url}{f' for host {host}' if host else ''}, of {place(gateway)}")
-    one = gateways[0].metadata
-    raise FailedError(
-        f"{place(gateways[0])} has no address",
-        f"a Service of type LoadBalancer waits for one: kubectl get services -n {one.namespace} -l "
-        f"{GATEWAY_LABEL}={one.name}; or kubectl port-forward to it, and say --url",
-    )
-
-
-def _listener(gateway: Gateway) -> Listener:
-    """Return a listener for HTTP, plaintext if there is one."""
-    listeners = gateway.spec.listeners or [Listener()]
-    return next((one for one in listeners if one.protocol == "HTTP"), listeners[0])
-
-
-async def given_address(url: str, routes: Sequence[HTTPRoute]) -> Found[Address]:
-    """Return the address that the command line gives."""
-    host = _host(routes)
-    return Found(Address(url, host), f"{url}{f' for host {host}' if host else ''}, as --url says")
-
-
-def _host(routes: Sequence[HTTPRoute]) -> str | None:
-    """Return a host that a route is for; ``None``: for all."""
-    if not routes or not all(route.spec.hostnames for route in routes):
-        return None
-    return (routes[0].spec.hostnames or [""])[0].replace("*", "doctor")
 
 
 async def check_pods(reader: Reader, gateways: Sequence[Gateway]) -> Found[None]:

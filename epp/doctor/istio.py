@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from epp.doctor.objects import DestinationRule, EnvoyFilter, Gateway, Tls, place
+from epp.doctor.istio_objects import DestinationRule, EnvoyFilter, Tls
+from epp.doctor.objects import Gateway, place
 from epp.doctor.picker import Picker, PickerService
 from epp.doctor.reading import ISTIO, Reader, path_of
 from epp.doctor.verdict import Found, Outcome, SkippedError

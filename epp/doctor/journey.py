@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 import msgspec
 
-from epp.doctor.gateways import Address
+from epp.doctor.address import Address
 from epp.doctor.health import metrics_port
 from epp.doctor.objects import FullPod
 from epp.doctor.reaching import Reach, shortened
@@ -18,7 +18,6 @@ from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import NOT_FOUND, KubeError
 from epp.kube.reflector import decoded
 
-PATH = "/v1/completions"
 MARK = "epp-doctor"
 """Query parameter with the request's id: edge gateways put an id of their own in the place of a client's."""
 LOOK_TIMES = 3
@@ -31,7 +30,8 @@ ADVICE: Mapping[int, str] = {
     400: "the model server or the picker does not like it: is it a completion model? say --model",
     401: "the gateway or the model server wants credentials, which the doctor has none of",
     403: "the gateway does not let it pass: its authorization policies say why",
-    404: "no route takes this host and path, or no server has this model: kubectl get httproutes -A, and --model",
+    404: "no route takes this host, path and headers, or no server has this model: kubectl get httproutes -A, and "
+    "--model",
     408: "the body did not get to the picker: the gateway's body mode",
     413: "a limit of the gateway or the picker for bodies is very small",
     429: "the pool is full, or its filters leave no endpoint: see epp_request_errors_total",
@@ -65,8 +65,8 @@ class _Decision(msgspec.Struct):
 async def send_request(address: Address, model: str, *, timeout_s: float) -> Found[Sent]:
     """Send a completion of one token."""
     request_id = str(uuid.uuid4())
-    url = f"{address.url.rstrip('/')}{PATH}"
-    headers = {"x-request-id": request_id, "content-type": "application/json", "user-agent": MARK}
+    url = f"{address.url.rstrip('/')}{address.path}"
+    headers = {**address.headers, "x-request-id": request_id, "content-type": "application/json", "user-agent": MARK}
     if address.host:
         headers["host"] = address.host
     body = msgspec.json.encode({"model": model, "prompt": "Hello", "max_tokens": 1})

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
-import msgspec
 from msgspec import Struct, field
 
 from epp.kube.objects import Condition, KubeObject, Pod
@@ -185,12 +184,35 @@ class BackendRef(ObjectRef):
         ) == namespace
 
 
+class ValueMatch(Struct):
+    """A condition on a path, or on a header."""
+
+    type: str | None = None
+    name: str = ""
+    value: str = ""
+
+
+class RouteMatch(Struct):
+    """A condition on requests."""
+
+    path: ValueMatch | None = None
+    headers: list[ValueMatch] | None = None
+
+
 class _RouteRule(Struct, rename="camel"):
     backend_refs: list[BackendRef] | None = None
+    matches: list[RouteMatch] | None = None
+
+
+class ParentRef(ObjectRef, rename="camel"):
+    """The Gateway that a route attaches to, and where."""
+
+    section_name: str | None = None
+    port: int | None = None
 
 
 class _RouteSpec(Struct, rename="camel"):
-    parent_refs: list[ObjectRef] | None = None
+    parent_refs: list[ParentRef] | None = None
     hostnames: list[str] | None = None
     rules: list[_RouteRule] | None = None
 
@@ -211,13 +233,14 @@ class HTTPRoute(KubeObject):
         return [ref for rule in self.spec.rules or () for ref in rule.backend_refs or ()]
 
     @property
+    def parents(self) -> Sequence[ParentRef]:
+        """Where it attaches to Gateways."""
+        return [ref for ref in self.spec.parent_refs or () if ref.kind in (None, "Gateway")]
+
+    @property
     def gateways(self) -> Sequence[tuple[str, str]]:
         """Namespace and name of the Gateways that it attaches to."""
-        return [
-            (ref.namespace or self.metadata.namespace, ref.name)
-            for ref in self.spec.parent_refs or ()
-            if ref.kind in (None, "Gateway")
-        ]
+        return [(ref.namespace or self.metadata.namespace, ref.name) for ref in self.parents]
 
 
 class _Address(Struct):
@@ -229,6 +252,8 @@ class Listener(Struct):
 
     port: int = 80
     protocol: str = "HTTP"
+    name: str = ""
+    hostname: str | None = None
 
 
 class _GatewaySpec(Struct, rename="camel"):
@@ -246,52 +271,6 @@ class Gateway(KubeObject):
 
     spec: _GatewaySpec = field(default_factory=_GatewaySpec)
     status: _GatewayStatus = field(default_factory=_GatewayStatus)
-
-
-class Tls(Struct, rename="camel"):
-    """How Istio speaks TLS."""
-
-    mode: str = "DISABLE"
-    insecure_skip_verify: bool = False
-
-
-class _PortNumber(Struct):
-    number: int = 0
-
-
-class _PortPolicy(Struct):
-    port: _PortNumber | None = None
-    tls: Tls | None = None
-
-
-class _TrafficPolicy(Struct, rename="camel"):
-    tls: Tls | None = None
-    port_level_settings: list[_PortPolicy] | None = None
-
-
-class _DestinationRuleSpec(Struct, rename="camel"):
-    host: str = ""
-    traffic_policy: _TrafficPolicy | None = None
-
-
-class DestinationRule(KubeObject):
-    """How Istio speaks to a Service."""
-
-    spec: _DestinationRuleSpec = field(default_factory=_DestinationRuleSpec)
-
-    def tls(self, port: int) -> Tls:
-        """Return what it says for a port of the Service; where it names the port, nothing else of it counts."""
-        policy = self.spec.traffic_policy or _TrafficPolicy()
-        for one in policy.port_level_settings or ():
-            if one.port is not None and one.port.number == port:
-                return one.tls or Tls()
-        return policy.tls or Tls()
-
-
-class EnvoyFilter(KubeObject):
-    """Istio's patch of an Envoy, not looked into."""
-
-    spec: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 def place(one: KubeObject) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epp.doctor.objects import ParentStatus, PickerRef, PoolRest
+from epp.doctor.objects import BackendRef, HTTPRoute, ParentStatus, PickerRef, PoolRest
 from epp.doctor.reading import Reader, path_of
 from epp.doctor.verdict import FailedError, Found, Outcome
 from epp.kube.connection import NOT_FOUND, KubeError
@@ -34,6 +34,10 @@ class Pool:
     def resource(self) -> str:
         """As ``kubectl`` takes it."""
         return f"{POOLS}.{self.group} {self.name} -n {self.namespace}"
+
+    def is_backend(self, ref: BackendRef, route: HTTPRoute) -> bool:
+        """Tell whether a reference of a route leads here."""
+        return ref.leads_to(self.group, self.namespace, self.name, route_namespace=route.metadata.namespace)
 
 
 async def find_pool(reader: Reader, *, group: str, namespace: str, name: str) -> Found[Pool]:

@@ -60,10 +60,7 @@ async def _read(reader: Reader, namespace: str) -> Sequence[HTTPRoute]:
 
 
 def _leads(route: HTTPRoute, pool: Pool) -> bool:
-    return any(
-        ref.leads_to(pool.group, pool.namespace, pool.name, route_namespace=route.metadata.namespace)
-        for ref in route.backends
-    )
+    return any(pool.is_backend(ref, route) for ref in route.backends)
 
 
 def _nearly(routes: Sequence[HTTPRoute], pool: Pool) -> Found[Sequence[HTTPRoute]]:

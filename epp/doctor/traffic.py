@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from epp.datalayer.exposition import Layout, read_count
 from epp.doctor.health import metrics_port
-from epp.doctor.objects import EnvoyFilter, FullPod, place
+from epp.doctor.istio_objects import EnvoyFilter
+from epp.doctor.objects import FullPod, place
 from epp.doctor.reaching import Reach
 from epp.doctor.verdict import Found, Outcome, SkippedError
 from epp.kube.connection import KubeError

@@ -141,6 +141,9 @@ class FakeGateway:
     keeps_ids: bool = True
     refusal: tuple[int, str] | None = None
     hosts: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    wanted: dict[str, str] = field(default_factory=dict)
+    """Headers without which there is no route."""
     port: int = 0
 
     def application(self) -> web.Application:
@@ -150,13 +153,16 @@ class FakeGateway:
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         self.hosts.append(request.host)
+        self.paths.append(request.path)
+        if not self.wanted.items() <= dict(request.headers).items():
+            return web.Response(status=404)
         if self.refusal is not None:
             return web.Response(text=self.refusal[1], status=self.refusal[0])
         if self.asks:
             request_id = request.headers["x-request-id"] if self.keeps_ids else "another"
             endpoints = [f"{NAMESPACE}/vllm-0-rank-0"]
             self.picker.decisions.append({"request_id": request_id, "path": request.path_qs, "endpoints": endpoints})
-        url = f"http://{HOST}:{self.server.port}{request.path_qs}"
+        url = f"http://{HOST}:{self.server.port}/v1/{request.path_qs.rpartition('/v1/')[2]}"
         async with aiohttp.ClientSession() as http, http.post(url, data=await request.read()) as response:
             return web.Response(body=await response.read(), status=response.status)
 

@@ -35,7 +35,8 @@ def answer(status: int, text: str) -> Break:
         pytest.param(
             answer(404, ""),
             "404: no body",
-            "no route takes this host and path, or no server has this model: kubectl get httproutes -A, and --model",
+            "no route takes this host, path and headers, or no server has this model: kubectl get httproutes -A, "
+            "and --model",
             id="no route",
         ),
         pytest.param(
