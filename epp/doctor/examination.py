@@ -138,7 +138,7 @@ class Examination:
         run, reach, wanted = self.sheet.run, self._reach, self._question.model
         known = {pod.metadata.name for pod in deciding.value_or(NO_PICKER).pods}
         pods = await run("model servers", lambda: servers.find_pods(self._reader, found.value))
-        await run("similar pods", lambda: servers.check_near_misses(found.value, pods.value, known=known))
+        await run("similar pods", lambda: servers.check_near_misses(self._reader, found.value, pods.value, known=known))
         endpoints = await run("endpoints", lambda: servers.find_endpoints(found.value, pods.value))
         await run("metrics", lambda: pages.check_metrics(reach, servers.over_http(found.value, endpoints.value)))
         model = await run(

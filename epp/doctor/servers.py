@@ -1,13 +1,14 @@
 """The model servers' pods: which the pool selects, which it nearly selects, and what of them is an endpoint."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from epp.doctor.objects import FullPod
-from epp.doctor.pool import Pool
+from epp.doctor.pool import POOLS, Pool
 from epp.doctor.reading import CORE, Reader, path_of
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
-from epp.kube.objects import ACTIVE_PORTS
+from epp.kube.connection import FORBIDDEN, KubeError
+from epp.kube.objects import ACTIVE_PORTS, NEW_POOL_GROUP, POOL_VERSIONS, InferencePool, OldInferencePool
 from epp.kube.pool import specs_of
 from epp.plugin import EndpointSpec
 
@@ -49,21 +50,39 @@ async def find_pods(reader: Reader, pool: Pool) -> Found[PoolPods]:
     return Found(found, message, advice, outcome)
 
 
-async def check_near_misses(pool: Pool, pods: PoolPods, *, known: Collection[str]) -> Found[None]:
-    """Tell of pods that look as if they should be in the pool; ``known`` are names of those that are something else."""
+async def check_near_misses(reader: Reader, pool: Pool, pods: PoolPods, *, known: Collection[str]) -> Found[None]:
+    """Tell of pods that look as if they should be in the pool; ``known`` are names of those that are something else.
+
+    Pods of another pool of the namespace are where they should be.
+    """
+    selectors = await _other_selectors(reader, pool)
     near = [
         f"{pod.metadata.name} ({missed})"
         for pod in pods.others
-        if pod.metadata.name not in known and (missed := _nearly(pool, pod))
+        if pod.metadata.name not in known
+        and not any(_labels(pod).items() >= selector.items() for selector in selectors)
+        and (missed := _nearly(pool, pod))
     ]
     if not near:
         return Found(None, "no other pod looks like one of the pool")
-    name, value = next(iter(pool.shape.labels.items()))
     advice = (
-        "if they serve the pool's model, set these labels in the template of their Deployment; for a try: "
-        f"kubectl label pod NAME {name}={value} --overwrite -n {pool.namespace}"
+        "if they serve the pool's model, set these labels in the template of their Deployment, or change the pool's "
+        f"selector: kubectl edit {pool.resource}"
     )
     return Found(None, f"not selected, and nearly: {'; '.join(near)}", advice, Outcome.WARN)
+
+
+async def _other_selectors(reader: Reader, pool: Pool) -> Sequence[Mapping[str, str]]:
+    """Return the labels that the namespace's other pools select by; none where they may not be seen."""
+    kind = InferencePool if pool.group == NEW_POOL_GROUP else OldInferencePool
+    path = path_of(f"/apis/{pool.group}/{POOL_VERSIONS[pool.group]}", pool.namespace, POOLS)
+    try:
+        pools = await reader.many(path, kind)
+    except KubeError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return []
+    return [other.shape.labels for other in pools if other.metadata.name != pool.name]
 
 
 def _nearly(pool: Pool, pod: FullPod) -> str:

@@ -18,12 +18,12 @@ from tests.fakes.breaking import (
     without,
 )
 from tests.fakes.doctor_cluster import ISTIO, MODEL, PAGE, DoctorCluster, conditions
-from tests.fakes.kube_api import CORE, Json
+from tests.fakes.kube_api import CORE, Json, pool
 
 ENDPOINTS_PATH = f"{CORE}/namespaces/models/pods/vllm-0:8000/proxy"
 RELABEL = (
-    "if they serve the pool's model, set these labels in the template of their Deployment; for a try: "
-    "kubectl label pod NAME app=vllm --overwrite -n models"
+    "if they serve the pool's model, set these labels in the template of their Deployment, or change the pool's "
+    f"selector: kubectl edit {KUBECTL_POOL}"
 )
 ENGINE = (
     "the engine's metrics have to be on (vLLM: no --disable-log-stats); for other names set engineConfigs of "
@@ -93,6 +93,21 @@ SERVER_CASES = [
         "not selected, and nearly: vllm-0 (app=vlm in place of vllm); vllm-1 (app=vllm-old in place of vllm)",
         RELABEL,
         id="nearly",
+    ),
+    pytest.param(
+        both(
+            labelled(vllm_1={"app": "vllm-old"}),
+            lambda cluster: cluster.api.put(POOL, pool("old", labels={"app": "vllm-old"})),
+        ),
+        *("similar pods", Outcome.PASS, "no other pod looks like one of the pool", ""),
+        id="of another pool",
+    ),
+    pytest.param(
+        both(both_labelled, refuse("/namespaces/models/inferencepools", 403)),
+        *("similar pods", Outcome.WARN),
+        "not selected, and nearly: vllm-0 (app=vlm in place of vllm); vllm-1 (app=vllm-old in place of vllm)",
+        RELABEL,
+        id="nearly, and other pools may not be seen",
     ),
     pytest.param(
         not_ready("vllm-0", "vllm-1"),
