@@ -1,15 +1,17 @@
 """Each value of the chart ``inferencepool`` has its effect."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
 import yaml
 from helm_python import HelmError
 
-from tests.charts.rendering import CHARTS, Json, Release, nested, picker_args, release, rendered
+from tests.charts.rendering import CHARTS, NEEDED, Json, Release, merged, nested, picker_args, release, rendered
 
 V1ALPHA2: Json = {"apiVersion": "inference.networking.x-k8s.io/v1alpha2"}
 POLICY: Json = {"connectionPool": {"http": {"http2MaxRequests": 256000}}}
@@ -118,6 +120,25 @@ EFFECTS = [
 @pytest.mark.parametrize(("values", "effect", "expected"), EFFECTS)
 def test_value_has_its_effect(values: Json, effect: Callable[[Release], object], expected: object) -> None:
     assert effect(release("inferencepool", values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("known", "version"),
+    [
+        pytest.param("llm-d.ai/v1alpha2/InferenceObjective", "llm-d.ai/v1alpha2", id="new"),
+        pytest.param("v1", "inference.networking.x-k8s.io/v1alpha2", id="old"),
+    ],
+)
+def test_objectives_are_of_the_group_that_the_picker_reads(tmp_path: Path, known: str, version: str) -> None:
+    chart = tmp_path / "inferencepool"
+    shutil.copytree(CHARTS / "inferencepool", chart)
+    file = chart / "templates" / "_pool.tpl"
+    # Helm without a cluster knows no kinds of custom resources.
+    file.write_text(file.read_text().replace(".Capabilities.APIVersions", f'(list "{known}")'))
+    values = merged(NEEDED["inferencepool"], {"inferenceObjectives": [OBJECTIVE]})
+    texts = helm_python.Chart.load(chart).render(values, name="llm", namespace="models")
+    (text,) = [text for path, text in texts.items() if path.endswith("inferenceobjectives.yaml")]
+    assert next(yaml.safe_load_all(text))["apiVersion"] == version
 
 
 def test_picker_is_started_for_the_pool_of_the_release() -> None:

@@ -27,3 +27,10 @@
 {{- $default := ternary "vllmgrpc-parser" "" (eq .Values.inferencePool.modelServerProtocol "grpc") }}
 {{- .Values.inferencePool.parser | default $default }}
 {{- end }}
+
+{{- /* The group that the picker reads: where the cluster has both, it is that of llm-d.ai alone. */}}
+{{- define "pool.objectives_version" -}}
+{{- $new := "llm-d.ai/v1alpha2" }}
+{{- $found := ternary $new "inference.networking.x-k8s.io/v1alpha2" (has (printf "%s/InferenceObjective" $new) .Capabilities.APIVersions) }}
+{{- .Values.inferenceObjectivesApiVersion | default $found }}
+{{- end }}
