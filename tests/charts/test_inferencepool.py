@@ -153,9 +153,16 @@ def test_picker_is_started_for_the_pool_of_the_release() -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_secure", "protocol"), [(True, "http2"), (False, "kubernetes.io/h2c")], ids=["TLS", "clear text"]
+    ("is_secure", "protocol"),
+    [
+        (True, "http2"),
+        (False, "kubernetes.io/h2c"),
+        ("1", "http2"),
+        ("OFF", "kubernetes.io/h2c"),
+        (0, "kubernetes.io/h2c"),
+    ],
 )
-def test_service_says_what_the_ext_proc_port_speaks(*, is_secure: bool, protocol: str) -> None:
+def test_service_says_what_the_ext_proc_port_speaks(*, is_secure: bool | str | int, protocol: str) -> None:
     installed = release("inferencepool", {"inferenceExtension": {"flags": {"secure-serving": is_secure}}})
     ports = {port["name"]: port for port in installed.the("Service")["spec"]["ports"]}
     assert ports["grpc-ext-proc"] == {

@@ -1,5 +1,6 @@
 """Several pickers: one leads, or all serve."""
 
+import click
 import pytest
 
 from tests.charts.rendering import NEEDED, Json, Release, release
@@ -41,6 +42,18 @@ def test_election_can_be_switched_off_and_on_by_its_flag(chart: str) -> None:
     assert "--ha-enable-leader-election" not in off.args
     assert "--ha-enable-leader-election=true" in on.args
     assert (rules_for(off, "leases") == [], rules_for(on, "leases") == []) == (True, False)
+
+
+@charts
+@pytest.mark.parametrize(("word", "is_on"), click.types.BoolParamType.bool_states.items())
+def test_flags_are_on_for_the_words_that_the_picker_takes(chart: str, word: str, *, is_on: bool) -> None:
+    installed = with_replicas(chart, 2, {"ha-enable-leader-election": word, "secure-serving": word.upper()})
+    assert (rules_for(installed, "leases") != []) is is_on
+
+
+@charts
+def test_no_picker_is_no_reason_for_an_update_that_cannot_be(chart: str) -> None:
+    assert update(with_replicas(chart, 0, {"ha-enable-leader-election": True})) == {"maxSurge": 1, "maxUnavailable": 0}
 
 
 @charts

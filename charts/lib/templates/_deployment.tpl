@@ -62,7 +62,7 @@ strategy:
     {{- if include "picker.is_elected" . }}
     # Only the leader is ever ready, so that one pod is all that can be asked to stay. It leads until a new pod is warm,
     # and hands its lease over to that.
-    maxUnavailable: {{ sub (int .Values.inferenceExtension.replicas) 1 }}
+    maxUnavailable: {{ max 0 (sub (int .Values.inferenceExtension.replicas) 1) }}
     {{- else }}
     # The new pod is ready before an old one is told to stop.
     maxUnavailable: 0

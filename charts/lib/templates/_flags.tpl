@@ -1,13 +1,17 @@
+{{- /* Flags are read as the picker does it: of every word that it takes for yes or no. */}}
+
 {{- /* Whether ext_proc is served over TLS: "true" or "". */}}
 {{- define "picker.is_secure" -}}
-{{- if ne (get .Values.inferenceExtension.flags "secure-serving" | toString) "false" }}true{{ end }}
+{{- $said := get .Values.inferenceExtension.flags "secure-serving" | toString | lower | trim }}
+{{- if not (has $said (list "false" "f" "0" "no" "n" "off")) }}true{{ end }}
 {{- end }}
 
 {{- /* Whether one of several pickers leads: "true" or "". The flag decides where it is given. */}}
 {{- define "picker.is_elected" -}}
 {{- $flags := .Values.inferenceExtension.flags }}
 {{- if hasKey $flags "ha-enable-leader-election" }}
-{{- if eq (get $flags "ha-enable-leader-election" | toString) "true" }}true{{ end }}
+{{- $said := get $flags "ha-enable-leader-election" | toString | lower | trim }}
+{{- if has $said (list "true" "t" "1" "yes" "y" "on") }}true{{ end }}
 {{- else if gt (int .Values.inferenceExtension.replicas) 1 }}true
 {{- end }}
 {{- end }}
