@@ -124,18 +124,19 @@ class PodSpec(Struct, rename="camel"):
     containers: list[Container] | None = None
 
     def flag(self, name: str) -> str | None:
-        """Return what a program was told by ``--name=value`` or ``--name value``; empty for a flag alone."""
+        """Return what a program was told last by ``--name=value`` or ``--name value``; empty for a flag alone."""
+        said: str | None = None
         words = [word for one in self.containers or () for word in [*(one.command or ()), *(one.args or ())]]
         for word, after in itertools.pairwise([*words, "-"]):
             flag, equals, value = word.partition("=")
             if flag.startswith("-") and flag.lstrip("-") == name:
-                return value if equals else "" if after.startswith("-") else after
-        return None
+                said = value if equals else "" if after.startswith("-") else after
+        return said
 
     def is_on(self, name: str, *, default: bool = False) -> bool:
-        """Tell whether a flag is set, as Go reads them."""
+        """Tell whether a flag is set, as the pickers read them."""
         said = self.flag(name)
-        return default if said is None else said.lower() not in ("false", "f", "0")
+        return default if said is None else said.lower() not in ("false", "f", "0", "no", "n", "off")
 
     def port(self, name: str, default: int) -> int:
         """Return the number that a flag gives a port."""
