@@ -94,13 +94,18 @@ async def listening_http(application: web.Application, *, host: str, port: int) 
         await runner.cleanup()
 
 
-def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
-    """Return a listener; raises `OSError`.
+def socket_on_all(port: int) -> socket.socket:
+    """Return a socket that listens on all interfaces, those of IPv4 too where the kernel has IPv6; raises `OSError`.
 
     asyncio by itself takes IPv6 alone on ``::``, and has no socket for it on a kernel without IPv6.
     """
+    if not socket.has_dualstack_ipv6():
+        return socket.create_server(("0.0.0.0", port))  # noqa: S104 - as asked for
+    return socket.create_server((ALL_INTERFACES, port), family=socket.AF_INET6, dualstack_ipv6=True)
+
+
+def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
+    """Return a listener; raises `OSError`."""
     if host != ALL_INTERFACES:
         return web.TCPSite(runner, host, port)
-    if not socket.has_dualstack_ipv6():
-        return web.TCPSite(runner, "0.0.0.0", port)  # noqa: S104 - as asked for
-    return web.SockSite(runner, socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True))
+    return web.SockSite(runner, socket_on_all(port))

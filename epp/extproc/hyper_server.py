@@ -17,6 +17,7 @@ from httpunk.h2.server import H2Server
 from epp.extproc.framing import MessageReader, framed
 from epp.extproc.rpc import Certificate, Code, Methods, RpcError, Status, StreamLostError
 from epp.extproc.tls import server_context
+from epp.serving import ALL_INTERFACES, socket_on_all
 
 MAX_STREAMS = 100_000
 """On one connection; gateways are the operator's own, and put everything on few connections."""
@@ -128,7 +129,11 @@ class HyperServer:
 
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(self._connections.track(Protocol), host, port, ssl=self._tls)
+            factory = self._connections.track(Protocol)
+            if host == ALL_INTERFACES:
+                self._server = await loop.create_server(factory, sock=socket_on_all(port), ssl=self._tls)
+            else:
+                self._server = await loop.create_server(factory, host, port, ssl=self._tls)
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
