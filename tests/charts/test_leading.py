@@ -1,9 +1,11 @@
 """Several pickers: one leads, or all serve."""
 
+import re
+
 import click
 import pytest
 
-from tests.charts.rendering import NEEDED, Json, Release, release
+from tests.charts.rendering import CHARTS, NEEDED, Json, Release, release
 
 charts = pytest.mark.parametrize("chart", NEEDED)
 ALL_SERVE: Json = {"ha-enable-leader-election": False}
@@ -70,6 +72,14 @@ def test_rollout_keeps_the_one_pod_that_can_be_ready_until_a_new_one_leads(chart
     (variable,) = [one for one in installed.picker["env"] if one["name"] == "POD_TEMPLATE_HASH"]
     assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['pod-template-hash']"
     assert installed.the("Deployment")["spec"]["progressDeadlineSeconds"] == 2**31 - 1
+
+
+@charts
+def test_page_names_the_variables_that_a_picker_is_given(chart: str) -> None:
+    page = (CHARTS.parent / "docs" / "kubernetes.md").read_text()
+    named = re.findall(r"^\| `([A-Z_]+)` \| `([^`]+)` \|", page, re.MULTILINE)
+    given = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in with_replicas(chart, 2).picker["env"]}
+    assert dict(named) == given
 
 
 @charts
