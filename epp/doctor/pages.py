@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
-from epp.doctor.reaching import PROXY_ADVICE, Reach
+from epp.doctor.reaching import PROXY_ADVICE, PodError, Reach
 from epp.doctor.servers import Server
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import FORBIDDEN, KubeError
@@ -89,7 +89,12 @@ async def _ask_all(ask: Callable[[Server], Awaitable[T]], servers: Sequence[Serv
                 return error
 
     answers = await asyncio.gather(*(answer(server) for server in servers))
-    refused = [one for one in answers if isinstance(one, KubeError) and one.status == FORBIDDEN]
+    refused = [one for one in answers if _is_refusal(one)]
     if refused and len(refused) == len(answers):
         raise SkippedError(f"not allowed to ask the pods: {refused[0]}", PROXY_ADVICE)
     return {server.spec.name: one for server, one in zip(servers, answers, strict=True)}
+
+
+def _is_refusal(answer: object) -> bool:
+    """Tell whether the API server does not let us ask; what a pod refuses is its own matter."""
+    return isinstance(answer, KubeError) and not isinstance(answer, PodError) and answer.status == FORBIDDEN

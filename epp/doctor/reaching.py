@@ -18,6 +18,10 @@ PROXY_ADVICE = (
 )
 
 
+class PodError(KubeError):
+    """A pod, and not the API server, said so."""
+
+
 class Reach(Protocol):
     """A way to pods."""
 
@@ -69,7 +73,7 @@ class Direct:
         if response.ok:
             return content
         said = shortened(content)
-        raise KubeError(f"GET {url}: {response.status}: {said}", status=response.status)
+        raise PodError(f"GET {url}: {response.status}: {said}", status=response.status)
 
 
 def joined(address: str, port: int) -> str:

@@ -7,7 +7,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from epp.kube.connection import FORBIDDEN, KubeError
+from epp.doctor.reaching import PodError
+from epp.kube.connection import FORBIDDEN, NOT_FOUND, KubeError
+from epp.kube.reflector import UNREADABLE
 
 T = TypeVar("T")
 
@@ -114,10 +116,27 @@ def _row(check: str, outcome: Outcome, message: str, advice: str) -> Row:
 
 
 def _row_of(name: str, error: KubeError) -> Row:
-    """Return what it means that the API server did not answer: only what it forbids is none of its faults."""
-    if error.status == FORBIDDEN:
+    """Return what it means that API server or pod did not answer; what the server forbids is nobody's fault."""
+    if error.status == FORBIDDEN and not isinstance(error, PodError):
         return _row(name, Outcome.SKIPPED, f"not allowed: {error}", "run it as somebody who may read this")
-    return _row(name, Outcome.FAIL, str(error), "this could not be looked at: try again, with a longer --timeout")
+    return _row(name, Outcome.FAIL, str(error), f"this could not be looked at: {_reason(error)}")
+
+
+def _reason(error: KubeError) -> str:
+    """Return what to do about an error."""
+    if isinstance(error.__cause__, TimeoutError):
+        return "try again, with a longer --timeout"
+    if isinstance(error.__cause__, UNREADABLE):
+        return "it is not what its definition says; is it of another version?"
+    match error.status:
+        case None:
+            return "there is nobody at this address, or a NetworkPolicy is in the way"
+        case status if status == NOT_FOUND:
+            return "it is not there: is it installed, and in this version?"
+        case status if status == FORBIDDEN:
+            return "the pod itself does not let us in: is it the one that it should be?"
+        case _:
+            return "the one that was asked has a problem, which its log shows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
