@@ -10,7 +10,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from epp.doctor.objects import FullPod, PodSpec
 from epp.doctor.picker import Picker
-from epp.doctor.reaching import PROXY_ADVICE, Reach, joined
+from epp.doctor.reaching import PROXY_ADVICE, PodError, Reach, joined
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import FORBIDDEN, NOT_FOUND, KubeError
 from epp.readiness import Need
@@ -36,7 +36,7 @@ async def check_health(reach: Reach, picker: Picker, *, timeout_s: float) -> Fou
         raise SkippedError("the picker has no pod")
     port = metrics_port(picker.spec)
     said = list(await asyncio.gather(*(_readiness(reach, pod, port) for pod in pods)))
-    if not reach.is_direct and all(answer.status == FORBIDDEN for answer in said):
+    if all(answer.is_refused for answer in said):
         raise SkippedError(
             f"not allowed to ask the picker's pods: {said[0].problem}",
             PROXY_ADVICE,
@@ -79,6 +79,8 @@ class _Answer:
     status: int | None
     """Of HTTP; ``None``: it said nothing."""
     problem: str = ""
+    is_refused: bool = False
+    """By the API server: nothing was asked."""
 
     @property
     def is_standby(self) -> bool:
@@ -91,7 +93,8 @@ async def _readiness(reach: Reach, pod: FullPod, port: int) -> _Answer:
     try:
         await reach.page(pod, port, "/readyz")
     except KubeError as error:
-        return _Answer(pod, error.status, f"{pod.metadata.name}: {error}")
+        is_refused = error.status == FORBIDDEN and not isinstance(error, PodError)
+        return _Answer(pod, error.status, f"{pod.metadata.name}: {error}", is_refused)
     return _Answer(pod, OK)
 
 

@@ -8,10 +8,12 @@ from typing import Protocol
 import aiohttp
 
 from epp.doctor.reading import CORE, Reader, path_of
-from epp.kube.connection import KubeError
+from epp.kube.connection import FORBIDDEN, KubeError
 from epp.kube.objects import Pod
 
 MAX_ERROR_CHARACTERS = 200
+OF_SERVER = " is forbidden: "
+"""What an API server says that does not let us in; through its proxy a pod may say the same status."""
 PROXY_ADVICE = (
     "it takes the right to get pods/proxy; or run `epp doctor` in a pod whose account may read the rest "
     "(docs/doctor.md)"
@@ -46,9 +48,13 @@ class Proxied:
     async def page(self, pod: Pod, port: int, path: str, *, params: Mapping[str, str] | None = None) -> bytes:
         """Return a page."""
         one = pod.metadata
-        return await self._reader.content(
-            path_of(CORE, one.namespace, "pods", f"{one.name}:{port}") + f"/proxy{path}", params=params
-        )
+        where = path_of(CORE, one.namespace, "pods", f"{one.name}:{port}") + f"/proxy{path}"
+        try:
+            return await self._reader.content(where, params=params)
+        except KubeError as error:
+            if error.status == FORBIDDEN and OF_SERVER not in str(error):
+                raise PodError(str(error), status=error.status) from error
+            raise
 
 
 class Direct:

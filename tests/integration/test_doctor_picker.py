@@ -197,10 +197,10 @@ PICKER_CASES = [
         id="picker waits",
     ),
     pytest.param(
-        refuse("/proxy/readyz", 403),
+        refuse("/proxy/readyz", 403, "pods is forbidden: no"),
         *("picker health", Outcome.SKIPPED),
         "not allowed to ask the picker's pods: llama-epp-0: "
-        f"GET {CORE}/namespaces/models/pods/llama-epp-0:9090/proxy/readyz: 403: no",
+        f"GET {CORE}/namespaces/models/pods/llama-epp-0:9090/proxy/readyz: 403: pods is forbidden: no",
         "it takes the right to get pods/proxy; or run `epp doctor` in a pod whose account may read the rest "
         "(docs/doctor.md)",
         id="no proxy",

@@ -25,6 +25,7 @@ RELABEL = (
     "if they serve the pool's model, set these labels in the template of their Deployment, or change the pool's "
     f"selector: kubectl edit {KUBECTL_POOL}"
 )
+FORBIDDEN = "pods is forbidden: no"
 ENGINE = (
     "the engine's metrics have to be on (vLLM: no --disable-log-stats); for other names set engineConfigs of "
     "core-metrics-extractor"
@@ -152,11 +153,19 @@ SERVER_CASES = [
         id="page unreachable",
     ),
     pytest.param(
-        refuse("/proxy/metrics", 403),
-        *("metrics", Outcome.SKIPPED, f"not allowed to ask the pods: GET {ENDPOINTS_PATH}/metrics: 403: no"),
+        refuse("/proxy/metrics", 403, FORBIDDEN),
+        *("metrics", Outcome.SKIPPED, f"not allowed to ask the pods: GET {ENDPOINTS_PATH}/metrics: 403: {FORBIDDEN}"),
         "it takes the right to get pods/proxy; or run `epp doctor` in a pod whose account may read the rest "
         "(docs/doctor.md)",
         id="no proxy",
+    ),
+    pytest.param(
+        refuse("/proxy/metrics", 403),
+        *("metrics", Outcome.FAIL),
+        f"/metrics of 2 of 2 endpoints lacks what scorers want: vllm-0-rank-0: GET {ENDPOINTS_PATH}/metrics: 403: no; "
+        f"vllm-1-rank-0: GET {ENDPOINTS_PATH.replace('vllm-0', 'vllm-1')}/metrics: 403: no",
+        ENGINE,
+        id="pods that let nobody in",
     ),
     pytest.param(
         models("other"),
