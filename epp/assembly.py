@@ -6,6 +6,7 @@ shape that `epp.config` found, and what only the plugins themselves can tell (ty
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from epp.assembled import Assembly, ShadowProfile, Surroundings
 from epp.config import (
@@ -118,14 +119,7 @@ class _Assembler:
                 *(GuardedAdmitter(guard(name), plugins[name]) for name in named(Role.ADMITTER)),
             ],
             workers=[GuardedWorker(guard(name), plugins[name]) for name in named(Role.BACKGROUND_WORKER)],
-            observers=GuardedObserver(
-                routed=[(guard(name), plugins[name]) for name in named(Role.ROUTED_OBSERVER)],
-                heads=[(guard(name), plugins[name]) for name in named(Role.RESPONSE_HEAD_OBSERVER)],
-                done=[(guard(name), plugins[name]) for name in named(Role.DONE_OBSERVER)],
-                scraped=[(guard(name), plugins[name]) for name in named(Role.SCRAPED_OBSERVER)],
-                lost=[(guard(name), plugins[name]) for name in named(Role.ENDPOINT_LOST_OBSERVER)],
-                removed=[(guard(name), plugins[name]) for name in named(Role.ENDPOINT_REMOVED_OBSERVER)],
-            ),
+            observers=self._observers(),
             discovery=GuardedDiscovery(guard(discovery), plugins[discovery]) if discovery else None,
             source=GuardedDataSource(guard(source), plugins[source]),
             extractor=GuardedExtractor(guard(extractor), plugins[extractor]),
@@ -150,6 +144,19 @@ class _Assembler:
 
     def _problem(self, path: str, message: str) -> None:
         self._problems.append(Problem(path, message))
+
+    def _observers(self) -> GuardedObserver:
+        def guarded(role: Role) -> list[tuple[Guard, Any]]:
+            return [(self._guard(name), self._workshop.plugins[name]) for name in self._workshop.named(role)]
+
+        return GuardedObserver(
+            routed=guarded(Role.ROUTED_OBSERVER),
+            heads=guarded(Role.RESPONSE_HEAD_OBSERVER),
+            done=guarded(Role.DONE_OBSERVER),
+            scraped=guarded(Role.SCRAPED_OBSERVER),
+            lost=guarded(Role.ENDPOINT_LOST_OBSERVER),
+            removed=guarded(Role.ENDPOINT_REMOVED_OBSERVER),
+        )
 
     def _shadow(self, default_picker: str) -> ShadowProfile | None:
         """Return the profile that only looks on, if there is one."""
