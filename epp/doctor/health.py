@@ -14,11 +14,11 @@ from epp.doctor.reaching import PROXY_ADVICE, PodError, Reach, joined
 from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
 from epp.kube.connection import FORBIDDEN, NOT_FOUND, KubeError
 from epp.readiness import Need
+from epp.settings import Settings
 
 HEALTH_SERVICE = "inference-extension"
 """Follows readiness, in this picker and in the Go ones."""
-HEALTH_PORT = 9003
-METRICS_PORT = 9090
+HEALTH_PORT, METRICS_PORT = Settings().grpc_health_port, Settings().metrics_port
 OK, UNAVAILABLE = 200, 503
 NOT_YET = "not yet:"
 """How each line of ``/readyz`` begins that says what is in the way."""

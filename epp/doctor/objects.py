@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from epp.kube.objects import Condition, KubeObject, Pod
+from epp.settings import Settings
 
-DEFAULT_PICKER_PORT = 9002
+DEFAULT_PICKER_PORT = Settings().grpc_port
 POOL_KIND = "InferencePool"
 
 

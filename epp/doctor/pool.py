@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from epp.doctor.objects import BackendRef, HTTPRoute, ParentStatus, PickerRef, PoolRest
 from epp.doctor.reading import Reader, path_of
-from epp.doctor.verdict import FailedError, Found, Outcome
+from epp.doctor.verdict import FailedError, Found, Outcome, is_about_ref
 from epp.kube.connection import NOT_FOUND, KubeError
 from epp.kube.objects import NEW_POOL_GROUP, POOL_VERSIONS, InferencePool, KubeObject, OldInferencePool, PoolShape
 from epp.kube.reflector import decoded
@@ -119,12 +119,10 @@ async def check_accepted(pool: Pool) -> Found[None]:
                 unsure.append(f"{where}={'Unknown' if condition is None else condition.status}")
     see = f"kubectl get {pool.resource} -o jsonpath='{{.status}}'"
     if problems:
-        advice = "the endpointPickerRef has to name a Service of the pool's namespace" if _is_ref(problems) else "see"
+        advice = (
+            "the endpointPickerRef has to name a Service of the pool's namespace" if is_about_ref(problems) else "see"
+        )
         raise FailedError("; ".join(problems), f"{advice}: {see}")
     if unsure:
         return Found(None, "; ".join(unsure), f"its controller may be away, or new to it: {see}", Outcome.WARN)
     return Found(None, f"by {', '.join(f'Gateway {parent.parent_ref.name}' for parent in pool.parents)}")
-
-
-def _is_ref(problems: Sequence[str]) -> bool:
-    return any("ResolvedRefs=False" in problem for problem in problems)

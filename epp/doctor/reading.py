@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from epp.kube.connection import NOT_FOUND, Api, KubeError
-from epp.kube.objects import ObjectList
+from epp.kube.objects import ObjectList, Resources
 from epp.kube.reflector import PAGE_OBJECTS, decoded
 
 CORE = "/api/v1"
@@ -22,14 +22,6 @@ def path_of(group: str, namespace: str, resource: str, name: str = "") -> str:
     """Return the path of a collection, or of an object in it; without a namespace that of the whole cluster."""
     within = f"/namespaces/{namespace}" if namespace else ""
     return f"{group}{within}/{resource}" + (f"/{name}" if name else "")
-
-
-class _Resource(msgspec.Struct):
-    name: str = ""
-
-
-class _Resources(msgspec.Struct):
-    resources: list[_Resource] | None = None
 
 
 class Reader:
@@ -71,9 +63,9 @@ class Reader:
     async def has(self, group: str, resource: str) -> bool:
         """Tell whether the server knows a resource, such as ``/apis/apps/v1`` and ``deployments``."""
         try:
-            known = await self.one(group, _Resources)
+            known = await self.one(group, Resources)
         except KubeError as error:
             if error.status == NOT_FOUND:
                 return False
             raise
-        return any(one.name == resource for one in known.resources or ())
+        return resource in known.names

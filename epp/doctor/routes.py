@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from epp.doctor.objects import HTTPRoute, place
 from epp.doctor.pool import Pool
 from epp.doctor.reading import GATEWAYS, Reader, path_of
-from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError
+from epp.doctor.verdict import FailedError, Found, Outcome, SkippedError, is_about_ref
 from epp.kube.connection import FORBIDDEN, NOT_FOUND, KubeError
 
 ROUTES = "httproutes"
@@ -103,12 +103,8 @@ async def check_accepted(routes: Sequence[HTTPRoute]) -> Found[None]:
     one = routes[0].metadata
     advice = f"kubectl describe httproute {one.name} -n {one.namespace}"
     if problems:
-        hint = "; a gateway that does not know InferencePools says ResolvedRefs=False" if _is_ref(problems) else ""
+        hint = "; a gateway that does not know InferencePools says ResolvedRefs=False" if is_about_ref(problems) else ""
         raise FailedError("; ".join(problems), f"{advice}{hint}")
     if unsure:
         return Found(None, "; ".join(unsure), advice, Outcome.WARN)
     return Found(None, f"{len(routes)} of {len(routes)} accepted, and their references resolved")
-
-
-def _is_ref(problems: Sequence[str]) -> bool:
-    return any("ResolvedRefs=False" in problem for problem in problems)

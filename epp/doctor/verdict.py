@@ -173,3 +173,8 @@ class Report:
             "checks": self.rows,
         }
         return msgspec.json.format(msgspec.json.encode(document)).decode()
+
+
+def is_about_ref(problems: Sequence[str]) -> bool:
+    """Tell whether a gateway says that it has not found what something refers to."""
+    return any("ResolvedRefs=False" in problem for problem in problems)

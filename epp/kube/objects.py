@@ -201,6 +201,21 @@ class InferenceModelRewrite(KubeObject, rename="camel"):
     spec: _RewriteSpec = field(default_factory=_RewriteSpec)
 
 
+class _Resource(Struct):
+    name: str = ""
+
+
+class Resources(Struct):
+    """What a group has, as its path says."""
+
+    resources: list[_Resource] | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """Such as ``pods``."""
+        return {one.name for one in self.resources or ()}
+
+
 class ListMetadata(Struct, rename="camel"):
     """Where a list stands."""
 

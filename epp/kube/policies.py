@@ -5,8 +5,6 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-import msgspec
-
 from epp.director.policies import PolicySet, RewriteRule, Target
 from epp.kube.connection import NOT_FOUND, KubeError
 from epp.kube.objects import (
@@ -16,6 +14,7 @@ from epp.kube.objects import (
     InferenceObjective,
     KubeObject,
     PoolRef,
+    Resources,
     Rule,
 )
 from epp.kube.reflector import Kind, KubeContext, Reflector, decoded
@@ -51,14 +50,6 @@ class _Known(Generic[T]):
         """Forget one."""
         self.objects.pop(one.metadata.name, None)
         self._tell()
-
-
-class _Resource(msgspec.Struct):
-    name: str = ""
-
-
-class _Resources(msgspec.Struct):
-    resources: list[_Resource] = []
 
 
 class ClusterPolicies:
@@ -122,7 +113,7 @@ class ClusterPolicies:
             if error.status == NOT_FOUND:
                 return set()
             raise
-        return {one.name for one in decoded(content, _Resources, f"GET {path}").resources}
+        return decoded(content, Resources, f"GET {path}").names
 
     async def _publish_changes(self) -> None:
         """Publish what is for this pool whenever something has changed, until cancelled."""

@@ -12,13 +12,12 @@ from tests.fakes.breaking import (
     Break,
     labelled,
     not_ready,
-    picker_args,
     refuse,
     row_of,
     without,
 )
 from tests.fakes.doctor_cluster import ISTIO, MODEL, PAGE, DoctorCluster, conditions
-from tests.fakes.kube_api import CORE, Json, pool
+from tests.fakes.kube_api import CORE, pool
 
 ENDPOINTS_PATH = f"{CORE}/namespaces/models/pods/vllm-0:8000/proxy"
 RELABEL = (
@@ -31,21 +30,10 @@ ENGINE = (
     "core-metrics-extractor"
 )
 FILTER = {"metadata": {"name": "body-mode"}, "spec": {"configPatches": [{"name": "envoy.filters.http.ext_proc"}]}}
-INSECURE = {"mode": "SIMPLE", "insecureSkipVerify": True}
-NO_TLS = "no DestinationRule says that models/llama-epp speaks TLS: Istio will speak plaintext to it"
-NO_TLS_ADVICE = (
-    "make one for host llama-epp.models.svc.cluster.local with trafficPolicy.tls: {mode: SIMPLE, "
-    "insecureSkipVerify: true}, or start the picker with --secure-serving=false"
-)
 
 
 def both(*changes: Break) -> Break:
     return lambda cluster: [change(cluster) for change in changes]
-
-
-def tls_of_rule(policy: Json, **more: str) -> Break:
-    spec = {"trafficPolicy": policy, **more}
-    return lambda cluster: cluster.change(f"{ISTIO}/destinationrules", "llama-epp")["spec"].update(spec)
 
 
 def both_labelled(cluster: DoctorCluster) -> None:
@@ -192,75 +180,6 @@ SERVER_CASES += [
     )
     for check in ("metrics", "models")
 ]
-ISTIO_CASES = [
-    pytest.param(
-        without(f"{ISTIO}/destinationrules", "llama-epp"),
-        *("istio tls", Outcome.WARN),
-        NO_TLS,
-        NO_TLS_ADVICE,
-        id="no rule",
-    ),
-    pytest.param(
-        picker_args("--secure-serving=false"),
-        *("istio tls", Outcome.WARN),
-        "DestinationRule models/llama-epp says TLS, and the picker speaks plaintext (--secure-serving=false)",
-        "start the picker with --secure-serving, or: kubectl edit destinationrule llama-epp -n models",
-        id="needless rule",
-    ),
-    pytest.param(
-        tls_of_rule({"tls": {"mode": "ISTIO_MUTUAL"}}),
-        *("istio tls", Outcome.WARN),
-        "DestinationRule models/llama-epp says ISTIO_MUTUAL: Istio takes its own certificates alone, and the picker "
-        "has none of them",
-        "it has to say trafficPolicy.tls: {mode: SIMPLE, insecureSkipVerify: true}: kubectl edit destinationrule "
-        "llama-epp -n models",
-        id="Istio's own certificates",
-    ),
-    pytest.param(
-        tls_of_rule({"tls": {"mode": "SIMPLE"}}),
-        *("istio tls", Outcome.WARN),
-        "DestinationRule models/llama-epp says SIMPLE without insecureSkipVerify: Istio may refuse the picker's "
-        "self-signed certificate",
-        "it has to say trafficPolicy.tls: {mode: SIMPLE, insecureSkipVerify: true}, or give the picker --cert-path: "
-        "kubectl edit destinationrule llama-epp -n models",
-        id="verified",
-    ),
-    pytest.param(
-        both(tls_of_rule({"tls": {"mode": "SIMPLE"}}), picker_args("--cert-path=/certs")),
-        *("istio tls", Outcome.PASS, "DestinationRule models/llama-epp says TLS", ""),
-        id="verified with a certificate",
-    ),
-    pytest.param(
-        tls_of_rule({"portLevelSettings": [{"port": {"number": 9090}, "tls": INSECURE}]}),
-        *("istio tls", Outcome.WARN, NO_TLS, NO_TLS_ADVICE),
-        id="TLS of another port",
-    ),
-    pytest.param(
-        tls_of_rule({"tls": INSECURE, "portLevelSettings": [{"port": {"number": 9002}}]}),
-        *("istio tls", Outcome.WARN, NO_TLS, NO_TLS_ADVICE),
-        id="port without TLS",
-    ),
-    pytest.param(
-        tls_of_rule({"portLevelSettings": [{"port": {"number": 9002}, "tls": INSECURE}]}),
-        *("istio tls", Outcome.PASS, "DestinationRule models/llama-epp says TLS", ""),
-        id="TLS of the port",
-    ),
-    pytest.param(
-        tls_of_rule({"tls": INSECURE}, host="*.models.svc.cluster.local"),
-        *("istio tls", Outcome.PASS, "DestinationRule models/llama-epp says TLS", ""),
-        id="wildcard",
-    ),
-    pytest.param(
-        tls_of_rule({"tls": INSECURE}, host="*.others.svc.cluster.local"),
-        *("istio tls", Outcome.WARN, NO_TLS, NO_TLS_ADVICE),
-        id="another wildcard",
-    ),
-    pytest.param(
-        lambda cluster: cluster.change(GATES, "inference-gateway")["spec"].update(gatewayClassName="eg"),
-        *("istio tls", Outcome.SKIPPED, "no Gateway of a class of Istio", ""),
-        id="another gateway",
-    ),
-]
 ROUTE_CASES = [
     pytest.param(
         lambda cluster: cluster.api.kinds.discard(ROUTES),
@@ -352,9 +271,7 @@ ROUTE_CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("change", "check", "outcome", "message", "advice"), [*SERVER_CASES, *ISTIO_CASES, *ROUTE_CASES]
-)
+@pytest.mark.parametrize(("change", "check", "outcome", "message", "advice"), [*SERVER_CASES, *ROUTE_CASES])
 async def test_row_and_advice(
     cluster: DoctorCluster, change: Break, check: str, outcome: Outcome, message: str, advice: str
 ) -> None:
