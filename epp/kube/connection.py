@@ -5,7 +5,7 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,7 +77,9 @@ class Api:
             return response.content
         raise error_of(response.content, response.status_code, f"{method} {path}", retry_after_s=_retry_after(response))
 
-    async def lines(self, path: str, *, params: Mapping[str, str], silence_s: float) -> AsyncIterator[list[bytes]]:
+    async def lines(
+        self, path: str, *, params: Mapping[str, str], silence_s: float
+    ) -> AsyncGenerator[list[bytes], None]:
         """Yield lines as they come, some at a time, until the server ends them.
 
         Raises `KubeError`, also for a server that says nothing for ``silence_s``.

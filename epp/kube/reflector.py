@@ -5,6 +5,7 @@ that point (410), and after a while of silence, since a connection can die witho
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,8 +135,10 @@ class Reflector(Generic[T]):
                     else:
                         found.append(one)
                 await asyncio.sleep(0)
-            if page.metadata.continue_ in {"", params.get("continue")}:
-                break  # a page that leads to itself would never end
+            if not page.metadata.continue_:
+                break
+            if page.metadata.continue_ == params.get("continue"):
+                raise KubeError(f"GET {path}: a page leads to itself, so the list would never end")
             params["continue"] = page.metadata.continue_
         if not page.metadata.resource_version:
             raise KubeError(f"GET {path}: the list does not say its resourceVersion")
@@ -153,11 +156,12 @@ class Reflector(Generic[T]):
             "timeoutSeconds": str(WATCH_S),
         }
         works_at_s = loop.time() + SHORTEST_WATCH_S
-        async for lines in self._api.lines(path, params=params, silence_s=SILENCE_S):
-            for line in filter(bytes.strip, lines):
-                self._tell(decoded(line, WatchEvent, f"watch {path}"))
-            if loop.time() >= works_at_s:
-                self._works()
+        async with contextlib.aclosing(self._api.lines(path, params=params, silence_s=SILENCE_S)) as chunks:
+            async for lines in chunks:
+                for line in filter(bytes.strip, lines):
+                    self._tell(decoded(line, WatchEvent, f"watch {path}"))
+                if loop.time() >= works_at_s:
+                    self._works()
         if loop.time() < works_at_s:
             raise KubeError(f"watch {path}: it ended at once")
         self._works()

@@ -122,6 +122,24 @@ async def test_more_pods_than_fit_on_a_page(api: KubeApi) -> None:
     assert sum("continue=" in path for _, path in api.requests) == 2
 
 
+async def test_thousand_pods_that_change_at_once_are_published_together(api: KubeApi) -> None:
+    def address(generation: int, number: int) -> str:
+        return f"10.{generation}.{number // 250}.{number % 250}"
+
+    api.put(POOL, pool("llama"))
+    for number in range(1000):
+        api.put(PODS, pod(f"old-{number}", address(1, number)))
+    async with followed() as (seen, _):
+        await until(lambda: len(seen.destinations) == 1000 and api.watches == 2)
+        told = len(seen.pools)
+        for number in range(1000):
+            api.put(PODS, pod(f"new-{number}", address(2, number)))
+            api.delete(PODS, f"old-{number}")
+        wanted = {f"new-{number}-rank-0 {address(2, number)}:8000" for number in range(1000)}
+        await until(lambda: set(seen.destinations) == wanted)
+        assert len(seen.pools) - told < 200, "2,000 events"
+
+
 class TestTrouble:
     """What API servers and networks do."""
 
