@@ -33,9 +33,9 @@ from epp.observability.logs import REQUEST_VERBOSITY
 from epp.plugin import Endpoint, EndpointSpec
 from epp.readiness import Need, Readiness
 from epp.reloading import Changes, Reloader
-from epp.serving import Stop, listening_http, raise_file_limit, stop_signal
+from epp.serving import Stop, address, listening_http, raise_file_limit, stop_signal
 from epp.settings import Settings
-from epp.starting import address, check, limits, make_metrics, max_message_bytes, wanted_of_cluster
+from epp.starting import check, limits, make_metrics, max_message_bytes, wanted_of_cluster
 
 HEALTH_MESSAGE_BYTES = 4096
 ENDING_S = 1.0

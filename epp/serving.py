@@ -94,6 +94,11 @@ async def listening_http(application: web.Application, *, host: str, port: int) 
         await runner.cleanup()
 
 
+def address(host: str, port: int) -> str:
+    """Return ``host:port`` as gRPC and people want it: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def socket_on_all(port: int) -> socket.socket:
     """Return a socket that listens on all interfaces, those of IPv4 too where the kernel has IPv6; raises `OSError`.
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from epp.assembled import Assembly, Surroundings
 from epp.assembly import assemble_text
 from epp.config.places import command_for
+from epp.datalayer.static import MAX_PORT
 from epp.extproc.service import Limits
 from epp.kube.cluster import PoolName, Wanted
 from epp.kube.objects import PoolShape
@@ -21,7 +22,6 @@ from epp.plugin import ConfigurationError
 from epp.settings import Settings
 from epp.workshop import Built
 
-MAX_PORT = 65_535
 PORT = re.compile(r"[0-9]{1,5}")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?=([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -151,8 +151,3 @@ def limits(settings: Settings) -> Limits:
 def max_message_bytes(settings: Settings) -> int:
     """Return how large an ext_proc message may be: in BUFFERED mode a whole request body is one."""
     return settings.grpc_max_recv_msg_size or settings.max_request_body_bytes + MESSAGE_OVERHEAD_BYTES
-
-
-def address(host: str, port: int) -> str:
-    """Return ``host:port`` as gRPC wants it: IPv6 in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from epp.plugin import ConfigurationError, EndpointSpec
 
-_MAX_PORT = 65_535
+MAX_PORT = 65_535
 
 
 def parse_endpoints(texts: Sequence[str]) -> list[EndpointSpec]:
@@ -32,8 +32,8 @@ def parse_endpoints(texts: Sequence[str]) -> list[EndpointSpec]:
 
 def _parse(text: str) -> EndpointSpec:
     host, _, port_text = text.rpartition(":")
-    if not host or not port_text.isdigit() or not 1 <= int(port_text) <= _MAX_PORT:
-        raise ValueError(f"must be HOST:PORT with a port from 1 to {_MAX_PORT}, such as 10.0.0.1:8000 or [::1]:8000")
+    if not host or not port_text.isdigit() or not 1 <= int(port_text) <= MAX_PORT:
+        raise ValueError(f"must be HOST:PORT with a port from 1 to {MAX_PORT}, such as 10.0.0.1:8000 or [::1]:8000")
     return EndpointSpec(name=text, address=_resolve(host.removeprefix("[").removesuffix("]")), port=int(port_text))
 
 

@@ -9,6 +9,7 @@ import grpc.aio
 from grpc._cython import cygrpc  # the only place that has a name for "the write failed"
 
 from epp.extproc.rpc import OK, Certificate, Handler, Methods, StreamLostError
+from epp.serving import address
 
 MAX_PENDING_STREAMS = 100_000
 """Streams that have arrived and are not yet looked at; gRPC by itself cancels some of a burst of more than 1000."""
@@ -78,15 +79,15 @@ class GrpcServer:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; raises `OSError` when it cannot. ALPN offers ``h2`` by itself."""
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = address(host, port)
         try:
             if self._certificate is None:
-                self._server.add_insecure_port(address)
+                self._server.add_insecure_port(where)
             else:
                 pair = (self._certificate.key, self._certificate.chain)
-                self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+                self._server.add_secure_port(where, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: the address is in use or not ours") from error
+            raise OSError(f"cannot listen on {where}: the address is in use or not ours") from error
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
