@@ -143,7 +143,7 @@ class Followed:
         log = make_logger(0, stream=io.StringIO())
         self.store = Datastore(clock=time.monotonic, log=log, on_removed=lambda _endpoint: None)
         self.longest_lag_s = 0.0
-        listeners = Listeners(self.take, lambda _policies: None, lambda _is_leader: None, lambda: False)
+        listeners = Listeners(self.take, lambda _policies: None, lambda: None, lambda _is_leader: None, lambda: False)
         wanted = Wanted(namespace="default", pool=PoolShape({"app": "vllm"}, [8000]), is_elected=False)
         metrics = Metrics(CollectorRegistry())
         self.cluster = Cluster(wanted, listeners, metrics=metrics, log=log, rng=random.Random(0))  # noqa: S311

@@ -74,12 +74,12 @@ class Service:
         self._live = LiveConfig(settings, surroundings, log)
         self._decisions = DecisionLog()
         self._policies = Policies(self._random)
-        self._cluster = self._make_cluster()
         self._health = Health()
         self._readiness = Readiness(
             lambda is_ready: self._health.set_ready(ready=is_ready),
             {Need.SERVING, Need.POOL} | ({Need.LEADERSHIP} if settings.ha_enable_leader_election else set()),
         )
+        self._cluster = self._make_cluster()
         self._pool_known = asyncio.Event()
         source = self._live.assembly.source
         interval_s = settings.refresh_metrics_interval if source.interval_s is None else source.interval_s
@@ -229,10 +229,12 @@ class Service:
         wanted = wanted_of_cluster(self._settings)
         if wanted is None or self._live.assembly.discovery is not None:
             return None
+        self._readiness.note(Need.POLICIES, is_met=False)
         listeners = Listeners(
             publish=self._set_pool,
             use_policies=self._policies.use_cluster,
-            lead=self._lead,
+            policies_settled=lambda: self._readiness.note(Need.POLICIES, is_met=True),
+            lead=lambda is_leader: self._readiness.note(Need.LEADERSHIP, is_met=is_leader),
             is_warm=lambda: self._readiness.is_met_but(Need.LEADERSHIP),
         )
         return Cluster(wanted, listeners, metrics=self._metrics, log=self._log, rng=self._random)
@@ -257,9 +259,6 @@ class Service:
         self._readiness.note(Need.POOL, is_met=specs is not None)
         if specs is not None:
             self._pool_known.set()
-
-    def _lead(self, is_leader: bool) -> None:  # noqa: FBT001 - all that there is to say
-        self._readiness.note(Need.LEADERSHIP, is_met=is_leader)
 
     def _forget(self, endpoint: Endpoint) -> None:
         self._live.on_removed(endpoint)

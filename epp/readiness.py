@@ -9,6 +9,7 @@ class Need(enum.StrEnum):
 
     SERVING = "the ext_proc port is open, and not draining"
     POOL = "the pool is known"
+    POLICIES = "objectives and rewrites were asked for"
     LEADERSHIP = "this picker is the leader"
 
 

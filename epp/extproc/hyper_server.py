@@ -19,8 +19,12 @@ from epp.extproc.rpc import Certificate, Code, Methods, RpcError, Status, Stream
 from epp.extproc.tls import server_context
 from epp.serving import ALL_INTERFACES, socket_on_all
 
-MAX_STREAMS = 100_000
-"""On one connection; gateways are the operator's own, and put everything on few connections."""
+MAX_STREAMS = 30_000
+"""On one connection, less than it has windows for; gateways are the operator's own, and use few connections."""
+STREAM_WINDOW_BYTES = 64 * 1024
+"""What a gateway may send on a stream before it is read."""
+CONNECTION_WINDOW_BYTES = 2**31 - 1
+"""The largest: what streams that wait for room leave unread must not keep others from being read to their end."""
 WRITE_BYTES = 64 * 1024
 """Answers that belong together go out together up to so many bytes."""
 KEEPALIVE_S = 60
@@ -122,6 +126,8 @@ class HyperServer:
                     max_concurrent_streams=MAX_STREAMS,
                     max_pending_accept_reset_streams=MAX_STREAMS,
                     max_header_list_size=64 * 1024,
+                    initial_window_size=STREAM_WINDOW_BYTES,
+                    initial_connection_window_size=CONNECTION_WINDOW_BYTES,
                 )
 
             async def handle(self, request: Any) -> None:  # noqa: ANN401 - httpunk's

@@ -21,7 +21,7 @@ def chosen(transport: Transport) -> Transport:
     if transport is Transport.HYPER and not is_there:
         raise ConfigurationError(["--transport hyper: needs more packages: pip install 'endpoint-picker[fast]'"])
     if transport is Transport.AUTO:
-        return Transport.GRPCIO  # hyper has refused slow streams under load (tests/e2e/test_load.py)
+        return Transport.HYPER if is_there else Transport.GRPCIO
     return transport
 
 

@@ -56,6 +56,8 @@ class Listeners:
     publish: Publish
     """Of the pool."""
     use_policies: Callable[[PolicySet], None]
+    policies_settled: Callable[[], None]
+    """That those that were there at the start are in force, or could not be had for a while."""
     lead: Callable[[bool], None]
     """Whether this picker is the leader."""
     is_warm: Callable[[], bool]
@@ -83,7 +85,9 @@ class Cluster:
             context = KubeContext(
                 api=api, namespace=self._wanted.namespace, metrics=self._metrics, log=self._log, random=self._random
             )
-            policies = ClusterPolicies(context, self._ref(), self._listeners.use_policies)
+            policies = ClusterPolicies(
+                context, self._ref(), self._listeners.use_policies, settled=self._listeners.policies_settled
+            )
             tasks = [group.create_task(self._follow_pool(context)), group.create_task(policies.run())]
             if self._wanted.is_elected:
                 self._election = self._make_election(context, await _started_at(context))

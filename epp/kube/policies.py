@@ -23,6 +23,10 @@ TOGETHER_S = 0.2
 """Changes that come within so long are published together: rules are put in order anew each time."""
 LOOK_AGAIN_S = 30.0
 """How often it is looked whether a group of CRDs has come or gone."""
+RETRY_S = 1.0
+"""How soon it is looked again when the server has never said."""
+SETTLE_S = 5.0
+"""How long a picker that starts waits for the policies, before it serves requests without those it did not get."""
 OBJECTIVES, REWRITES = "inferenceobjectives", "inferencemodelrewrites"
 
 T = TypeVar("T", bound=KubeObject)
@@ -33,12 +37,15 @@ class _Known(Generic[T]):
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self.objects: dict[str, T] = {}
+        self.is_settled = False
+        """Whether the cluster has said, once, what there is, or that it has no such kind."""
         self._tell = tell
 
     def replaced(self, objects: Sequence[T], unread: Collection[str] = ()) -> None:
         """Begin anew."""
         kept = {name: one for name, one in self.objects.items() if name in unread}
         self.objects = {one.metadata.name: one for one in objects} | kept
+        self.is_settled = True
         self._tell()
 
     def changed(self, one: T) -> None:
@@ -55,12 +62,24 @@ class _Known(Generic[T]):
 class ClusterPolicies:
     """Follows both kinds, in whichever group the cluster has them, now or later."""
 
-    def __init__(self, context: KubeContext, pool: PoolRef | None, publish: Callable[[PolicySet], None]) -> None:
-        """Take the pool that policies have to be for; ``None``: all in the namespace are for this picker."""
+    def __init__(
+        self,
+        context: KubeContext,
+        pool: PoolRef | None,
+        publish: Callable[[PolicySet], None],
+        *,
+        settled: Callable[[], None],
+    ) -> None:
+        """Take the pool that policies have to be for; ``None``: all in the namespace are for this picker.
+
+        ``settled`` is called once: when what the cluster has was published, or could not be had for a while.
+        """
         self._context = context
         self._pool = pool
         self._publish = publish
+        self._settled = settled
         self._changed = asyncio.Event()
+        self._in_force = asyncio.Event()
         self._objectives = _Known[InferenceObjective](self._changed.set)
         self._rewrites = _Known[InferenceModelRewrite](self._changed.set)
 
@@ -70,9 +89,11 @@ class ClusterPolicies:
             group.create_task(self._follow(OBJECTIVES, InferenceObjective, self._objectives))
             group.create_task(self._follow(REWRITES, InferenceModelRewrite, self._rewrites))
             group.create_task(self._publish_changes())
+            group.create_task(self._settle())
 
     async def _follow(self, resource: str, kind: type[T], known: _Known[T]) -> None:
-        group, following = "", None
+        group: str | None = None
+        following: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
                 found = await self._group_of(resource, group)
@@ -83,10 +104,10 @@ class ClusterPolicies:
                     if group:
                         path = f"/apis/{group}/{POLICY_VERSION}/namespaces/{self._context.namespace}/{resource}"
                         following = tasks.create_task(self._reflect(Kind(path, kind, may_be_absent=True), known))
-                    elif known.objects:
+                    else:
                         known.replaced([])
                     self._context.log.info("kube_policies", resource=resource, group=group or None)
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(RETRY_S if group is None else LOOK_AGAIN_S)
 
     async def _reflect(self, kind: Kind[T], known: _Known[T]) -> None:
         """Follow; returns when the server does not know the kind any more."""
@@ -94,8 +115,8 @@ class ClusterPolicies:
         with contextlib.suppress(KubeError):
             await reflector.run()
 
-    async def _group_of(self, resource: str, before: str) -> str:
-        """Return the first group that has a resource, none for none, and what it was when the server does not say."""
+    async def _group_of(self, resource: str, before: str | None) -> str | None:
+        """Return the first group that has a resource, empty for none, and what it was when the server does not say."""
         try:
             for group in POLICY_GROUPS:
                 if resource in await self._resources(group):
@@ -121,7 +142,19 @@ class ClusterPolicies:
             await self._changed.wait()
             self._changed.clear()
             self._publish(self._of_this_pool())
+            if self._objectives.is_settled and self._rewrites.is_settled:
+                self._in_force.set()
             await asyncio.sleep(TOGETHER_S)
+
+    async def _settle(self) -> None:
+        """Say that the policies are in force, or after a while that requests go on without those that are unknown."""
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                await self._in_force.wait()
+        except TimeoutError:
+            unknown = [OBJECTIVES] * (not self._objectives.is_settled) + [REWRITES] * (not self._rewrites.is_settled)
+            self._context.log.warning("kube_policies_unknown", resources=unknown, effect="served without them")
+        self._settled()
 
     def _of_this_pool(self) -> PolicySet:
         objectives = [one for one in self._objectives.objects.values() if self._is_ours(one.spec.pool_ref)]

@@ -39,18 +39,13 @@ class ProxyingApi(KubeApi):
     denied: set[tuple[str, str]] = field(default_factory=set)
     """Verb and resource."""
     reviews: list[Json] = field(default_factory=list)
-    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Status and message by the path's end or beginning."""
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        for place, (code, message) in self.refusals.items():
-            if request.path.startswith(place) or request.path.endswith(place):
-                return web.json_response(status(code, message), status=code)
+    async def _served(self, request: web.Request) -> web.StreamResponse:
         if "/proxy/" in request.path:
             return await self._proxy(request)
         if request.path.startswith(REVIEWS):
             return await self._review(request)
-        return await super()._answer(request)
+        return await super()._served(request)
 
     async def _proxy(self, request: web.Request) -> web.Response:
         before, _, rest = request.path_qs.partition("/proxy/")

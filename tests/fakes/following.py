@@ -27,6 +27,8 @@ class Seen:
     policies: PolicySet = NO_POLICIES
     leading: list[bool] = field(default_factory=list)
     is_warm: bool = True
+    settled: list[PolicySet] = field(default_factory=list)
+    """What was in force when the policies were said to be settled."""
 
     @property
     def destinations(self) -> list[str]:
@@ -57,7 +59,13 @@ async def followed(
     seen, metrics = Seen(), Metrics(CollectorRegistry())
     cluster = Cluster(
         Wanted(namespace="default", pool=wanted, is_elected=is_elected),
-        Listeners(seen.pools.append, seen.use, seen.leading.append, lambda: seen.is_warm),
+        Listeners(
+            publish=seen.pools.append,
+            use_policies=seen.use,
+            policies_settled=lambda: seen.settled.append(seen.policies),
+            lead=seen.leading.append,
+            is_warm=lambda: seen.is_warm,
+        ),
         metrics=metrics,
         log=make_context().log if log_to is None else make_logger(1, stream=log_to),
         rng=random.Random(0),

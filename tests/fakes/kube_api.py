@@ -56,6 +56,8 @@ class KubeApi:
     """By collection, such as ``/api/v1/pods``, and name."""
     failures: list[tuple[int, str]] = field(default_factory=list)
     """Statuses and messages of the next requests."""
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Status and message by the path's end or beginning."""
     is_silent: bool = False
     """Watches are taken and say nothing."""
     bookmark_every_s: float = 3600.0
@@ -142,6 +144,12 @@ class KubeApi:
         if self.failures:
             code, message = self.failures.pop(0)
             return web.json_response(status(code, message), status=code)
+        for place, (code, message) in self.refusals.items():
+            if request.path.startswith(place) or request.path.endswith(place):
+                return web.json_response(status(code, message), status=code)
+        return await self._served(request)
+
+    async def _served(self, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
         length = 2 if parts[0] == "api" else 3
         group, rest = "/" + "/".join(parts[:length]), parts[length:]

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from epp.extproc.transport import Transport
 from epp.kube import leader, reflector
 from epp.kube import policies as policies_module
 from epp.kube import pool as pool_module
 from tests.fakes.doctor_cluster import DoctorCluster, running_doctor_cluster
 from tests.fakes.kube_api import KubeApi, running_api
+from tests.fakes.transports import Running, running
 
 
 @pytest.fixture
@@ -33,3 +35,9 @@ async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     async with running_doctor_cluster() as running:
         monkeypatch.setenv("KUBECONFIG", str(running.api.kubeconfig(tmp_path)))
         yield running
+
+
+@pytest.fixture(params=[Transport.HYPER, Transport.GRPCIO])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    async with running(request.param) as one:
+        yield one

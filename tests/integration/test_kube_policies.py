@@ -1,10 +1,13 @@
 """Objectives and rewrites of the cluster, over HTTP."""
 
+import io
+import json
 from typing import Any
 
 import pytest
 
 from epp.director.policies import RewriteRule, Target
+from epp.kube import policies
 from epp.kube.cluster import PoolName
 from epp.kube.objects import NEW_POOL_GROUP, OLD_POOL_GROUP, PoolShape
 from tests.fakes.following import followed, until
@@ -47,6 +50,39 @@ async def test_priorities_of_this_pool_are_known_in_either_group(api: KubeApi, g
         await until(lambda: seen.policies.priorities["batch"] == -5)
         api.delete(f"{group}/{OBJECTIVES}", "batch")
         await until(lambda: seen.policies.priorities == {"plain": 0})
+
+
+async def test_policies_are_in_force_before_they_are_said_to_be(api: KubeApi) -> None:
+    """Of both kinds: a picker that is ready rewrites the first request already."""
+    serve(api, NEW_GROUP)
+    api.put(f"{NEW_GROUP}/{OBJECTIVES}", objective("batch", -1))
+    api.put(f"{NEW_GROUP}/{REWRITES}", rewrite("a", rule("m", to="v2"), created="2026-02-02T00:00:00Z"))
+    async with followed() as (seen, _):
+        await until(lambda: bool(seen.settled))
+        (settled,) = seen.settled
+        assert settled.priorities == {"batch": -1}
+        assert settled.rules == [RewriteRule(frozenset({"m"}), [Target("v2")])]
+
+
+async def test_cluster_without_policies_settles_at_once(api: KubeApi) -> None:
+    async with followed() as (seen, _):
+        await until(lambda: len(seen.settled) == 1)
+
+
+async def test_policies_that_cannot_be_had_are_not_waited_for_long(
+    api: KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "SETTLE_S", 0.3)
+    serve(api, NEW_GROUP)
+    api.put(f"{NEW_GROUP}/{OBJECTIVES}", objective("batch", -1))
+    api.refusals[f"/{REWRITES}"] = (403, "no")
+    log = io.StringIO()
+    async with followed(log_to=log) as (seen, _):
+        await until(lambda: seen.policies.priorities == {"batch": -1})
+        assert not seen.settled
+        await until(lambda: len(seen.settled) == 1)
+    (event,) = [json.loads(line) for line in log.getvalue().splitlines() if "kube_policies_unknown" in line]
+    assert event["resources"] == [REWRITES]
 
 
 async def test_new_group_counts_where_both_are_there(api: KubeApi) -> None:

@@ -100,7 +100,6 @@ async def test_objectives_shed_and_rewrites_rewrite(cluster: KubeApi, upstreams:
         upstream.page = "vllm:num_requests_waiting 50\nvllm:num_requests_running 9\nvllm:kv_cache_usage_perc 1\n"
     async with starting_picker(*LLAMA) as picker, running_envoy(picker, BodyMode.FULL_DUPLEX) as url:
         await picker.wait_until_ready()
-        await picker.event(event="kube_policies", resource="inferencemodelrewrites")
         sheddable = {"x-gateway-inference-objective": "batch"}
         async with asyncio.timeout(PATIENCE_S):
             while (await post(url, headers=sheddable))[0] != 429:

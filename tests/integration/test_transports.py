@@ -1,114 +1,17 @@
-"""Both transports carry gRPC as its own client, and a client that does what it should not, expect it."""
+"""Both transports carry gRPC as its own client, and a client that goes away, expect it."""
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceived, StreamEnded, TrailersReceived
 
 from epp.demo.parts import HOST
 from epp.demo.process import free_ports
-from epp.extproc.framing import framed
-from epp.extproc.health import Health
-from epp.extproc.rpc import OK, Call, Code, RpcError, Status, StreamLostError
 from epp.extproc.tls import certificate_of
 from epp.extproc.transport import Transport, make_server
-
-PATIENCE_S = 10.0
-MOST = 100_000
-TRANSPORTS = [Transport.HYPER, Transport.GRPCIO]
-ECHO, TWICE, FAILS, HANGS = "/test.Test/Echo", "/test.Test/Twice", "/test.Test/Fails", "/test.Test/Hangs"
-
-
-@dataclass
-class Seen:
-    """What handlers were told."""
-
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-async def echo(call: Call) -> Status:
-    while (message := await call.read()) is not None:
-        await call.write([message])
-    return OK
-
-
-async def twice(call: Call) -> Status:
-    while (message := await call.read()) is not None:
-        await call.write(iter([message, message]))
-    return OK
-
-
-async def fails(call: Call) -> Status:
-    await call.read()
-    return Status(Code.NOT_FOUND, "100 % naught: é")
-
-
-@dataclass
-class Running:
-    """A server, and what its handlers have seen."""
-
-    port: int
-    seen: Seen
-    health: Health
-    stop: Callable[[float], Coroutine[None, None, None]]
-
-    def channel(self) -> grpc.aio.Channel:
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        return grpc.aio.insecure_channel(f"{HOST}:{self.port}", options=options)
-
-
-@contextlib.asynccontextmanager
-async def running(transport: Transport) -> AsyncIterator[Running]:
-    seen, health = Seen(), Health()
-
-    async def hangs(call: Call) -> Status:
-        try:
-            await call.read()
-            waiting = asyncio.ensure_future(call.read())
-            await waiting
-        except (StreamLostError, asyncio.CancelledError):
-            seen.lost.set()
-            raise
-        finally:
-            seen.ended.set()
-        return OK
-
-    async def kept(call: Call) -> Status:
-        try:
-            return await hangs(call)
-        except StreamLostError:
-            return OK
-
-    async def checked(call: Call) -> Status:
-        try:
-            return await echo(call)
-        except RpcError as error:
-            return error.status
-
-    methods = {ECHO: checked, TWICE: twice, FAILS: fails, HANGS: kept, **health.methods}
-    server = make_server(transport, methods, certificate=None, max_message_bytes=MOST)
-    (port,) = free_ports(HOST, [0])
-    await server.start(HOST, port)
-    try:
-        yield Running(port, seen, health, server.stop)
-    finally:
-        await server.stop(0)
-
-
-@pytest.fixture(params=TRANSPORTS)
-async def server(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
-    async with running(request.param) as one:
-        yield one
+from tests.fakes.transports import BUSY, ECHO, FAILS, HANGS, MOST, PATIENCE_S, TRANSPORTS, TWICE, Running, echo, running
 
 
 async def collected(call: grpc.aio.StreamStreamCall) -> list[bytes]:
@@ -127,6 +30,18 @@ async def test_many_streams_at_a_time_do_not_mix(server: Running) -> None:
     async with server.channel() as channel:
         calls = [collected(channel.stream_stream(ECHO)(iter([b"%d" % number] * 20))) for number in range(300)]
         assert await asyncio.gather(*calls) == [[b"%d" % number] * 20 for number in range(300)]
+
+
+async def test_streams_that_are_not_read_do_not_keep_others_waiting(server: Running) -> None:
+    """All of a gateway's streams are on one connection: what one leaves unread is no business of another."""
+    async with server.channel() as channel, asyncio.TaskGroup() as group:
+        waiting = [channel.stream_stream(BUSY)() for _ in range(40)]
+        writes = [group.create_task(call.write(b"x" * MOST)) for call in waiting]
+        await asyncio.wait(writes, timeout=0.5)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await collected(channel.stream_stream(ECHO)(iter([b"y" * MOST]))) == [b"y" * MOST]
+        for write in writes:
+            write.cancel()
 
 
 async def test_status_and_its_message_reach_the_client(server: Running) -> None:
@@ -228,120 +143,3 @@ async def test_tls(transport: Transport) -> None:
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
         assert await collected(channel.stream_stream(ECHO)(iter([b"x"]))) == [b"x"]
     await server.stop(0)
-
-
-class RawClient:
-    """HTTP/2 frames, for what gRPC's own client does not do."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), timeout=PATIENCE_S)
-        self.http = H2Connection(H2Configuration(header_encoding="utf-8"))
-        self.http.initiate_connection()
-        self.flush()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def flush(self) -> None:
-        self._socket.sendall(self.http.data_to_send())
-
-    def open(self, path: str, **headers: str) -> int:
-        stream = self.http.get_next_available_stream_id()
-        head = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "x", "te": "trailers"}
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.http.send_headers(stream, [*(head | {"content-type": "application/grpc"} | more).items()])
-        return stream
-
-    def until_ended(self) -> dict[str, str]:
-        """Return all headers and trailers of the answer, with its data under ``data``."""
-        said: dict[str, str] = {}
-        data = b""
-        while True:
-            for event in self._events():
-                match event:
-                    case ResponseReceived(headers=headers) | TrailersReceived(headers=headers):
-                        said |= {str(name): str(value) for name, value in headers or ()}
-                    case DataReceived(data=piece):
-                        data += piece or b""
-                    case StreamEnded():
-                        return said | {"data": data.hex()}
-                    case ConnectionTerminated():
-                        return {"goaway": "1"}
-                    case _:
-                        pass
-
-    def _events(self) -> list[Event]:
-        received = self._socket.recv(65_536)
-        assert received, "the connection was closed"
-        events = self.http.receive_data(received)
-        self.flush()
-        return list(events)
-
-
-async def raw(port: int, converse: Callable[[RawClient], dict[str, str]]) -> dict[str, str]:
-    def run() -> dict[str, str]:
-        with contextlib.closing(RawClient(port)) as client:
-            return converse(client)
-
-    return await asyncio.to_thread(run)
-
-
-async def test_message_across_frames_and_messages_in_one_frame(server: Running) -> None:
-    def converse(client: RawClient) -> dict[str, str]:
-        stream = client.open(ECHO)
-        text = framed(b"first") + framed(b"") + framed(b"third")
-        for byte in text[:7]:
-            client.http.send_data(stream, bytes([byte]))
-            client.flush()
-        client.http.send_data(stream, text[7:], end_stream=True)
-        client.flush()
-        return client.until_ended()
-
-    said = await raw(server.port, converse)
-    assert said["grpc-status"] == "0"
-    assert bytes.fromhex(said["data"]) == framed(b"first") + framed(b"") + framed(b"third")
-
-
-@pytest.mark.parametrize(
-    ("content", "statuses"),
-    [
-        pytest.param(b"\x01\x00\x00\x00\x01x", {"12", "13"}, id="compressed"),
-        pytest.param(b"\x07\x00\x00\x00\x01x", {"13"}, id="no such flag"),
-        pytest.param(b"\x00\x00\x00\x00\x09x", {"13"}, id="ends within a message"),
-    ],
-)
-async def test_what_is_no_message_ends_its_stream_with_a_status(content: bytes, statuses: set[str]) -> None:
-    def converse(client: RawClient) -> dict[str, str]:
-        stream = client.open(ECHO)
-        client.http.send_data(stream, content, end_stream=True)
-        client.flush()
-        return client.until_ended()
-
-    async with running(Transport.HYPER) as one:
-        said = await raw(one.port, converse)
-        assert said["grpc-status"] in statuses
-
-
-async def test_what_is_no_grpc_is_told_so() -> None:
-    def converse(client: RawClient) -> dict[str, str]:
-        client.open(ECHO, content_type="text/plain")
-        client.flush()
-        return client.until_ended()
-
-    async with running(Transport.HYPER) as one:
-        assert (await raw(one.port, converse))[":status"] == "415"
-
-
-async def test_burst_of_resets_does_not_end_the_connection() -> None:
-    def converse(client: RawClient) -> dict[str, str]:
-        for _ in range(500):
-            stream = client.open(ECHO)
-            client.http.reset_stream(stream)
-            client.flush()
-        stream = client.open(ECHO)
-        client.http.send_data(stream, framed(b"x"), end_stream=True)
-        client.flush()
-        return client.until_ended()
-
-    async with running(Transport.HYPER) as one:
-        assert (await raw(one.port, converse)).get("grpc-status") == "0"

@@ -13,8 +13,8 @@ def test_transport_that_is_asked_for_is_used(wanted: Transport) -> None:
     assert chosen(wanted) is wanted
 
 
-def test_grpcio_is_used_unless_another_is_asked_for() -> None:
-    assert chosen(Transport.AUTO) is Transport.GRPCIO
+def test_hyper_is_used_where_it_is_installed() -> None:
+    assert chosen(Transport.AUTO) is Transport.HYPER
 
 
 def test_without_hyper_there_is_grpcio(monkeypatch: pytest.MonkeyPatch) -> None:
