@@ -31,9 +31,10 @@ from epp.kube.cluster import Cluster, Listeners
 from epp.live import LiveConfig
 from epp.observability.logs import REQUEST_VERBOSITY
 from epp.plugin import Endpoint, EndpointSpec
+from epp.plugin.endpoint import Settling
 from epp.readiness import Need, Readiness
 from epp.reloading import Changes, Reloader
-from epp.serving import Stop, address, listening_http, raise_file_limit, stop_signal
+from epp.serving import Stop, address, background, listening_http, raise_file_limit, stop_signal
 from epp.settings import Settings
 from epp.starting import check, limits, make_metrics, max_message_bytes, wanted_of_cluster
 
@@ -70,7 +71,8 @@ class Service:
         self._random = random.Random()  # noqa: S311 - picks and jitter, not secrets
         check(settings)
         self._metrics = make_metrics()
-        surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random)
+        settling = Settling(until_s=0.0)
+        surroundings = Surroundings(metrics=self._metrics, log=log, random=self._random, settling=settling)
         self._live = LiveConfig(settings, surroundings, log)
         self._decisions = DecisionLog()
         self._policies = Policies(self._random)
@@ -90,6 +92,7 @@ class Service:
             on_scraped=self._live.on_scraped,
             on_lost=self._live.on_lost,
             half_life_s=max(HALF_LIFE_S, PAGES_IN_HALF_LIFE * interval_s),
+            settling=settling,
         )
         self._scraper = Scraper(
             self._datastore,
@@ -129,7 +132,7 @@ class Service:
             if not await self._stop.is_later_than(self._pool_known):
                 yield
                 return
-            async with _background(self._scraper.run(), self._live.workers.run(), *self._following()):
+            async with background(self._scraper.run(), self._live.workers.run(), *self._following()):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
                 async with self._serving_ext_proc():
@@ -247,7 +250,7 @@ class Service:
             async with self._cluster.followed():
                 yield
         elif discovery is not None:
-            async with _background(discovery.run(self._set_pool)):
+            async with background(discovery.run(self._set_pool)):
                 yield
         else:
             self._set_pool(parse_endpoints(self._settings.endpoint))
@@ -263,16 +266,6 @@ class Service:
     def _forget(self, endpoint: Endpoint) -> None:
         self._live.on_removed(endpoint)
         self._metrics.endpoint_removed(endpoint)
-
-
-@contextlib.asynccontextmanager
-async def _background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run tasks while the context is open; one that fails ends the context: a service without it is broken."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine) for coroutine in coroutines]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 @contextlib.asynccontextmanager

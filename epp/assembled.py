@@ -23,6 +23,7 @@ from epp.observability.lifecycle_guards import (
 )
 from epp.observability.source_guards import GuardedDataSource, GuardedExtractor
 from epp.plugin import PluginMetrics, Problem
+from epp.plugin.endpoint import Settling
 from epp.plugin.metrics import Family, copies, restoring
 from epp.scheduling import Profile, Scheduler
 from epp.workshop import Built
@@ -69,6 +70,8 @@ class Surroundings:
     log: FilteringBoundLogger
     random: random.Random
     clock: Callable[[], float] = time.monotonic
+    settling: Settling = field(default_factory=Settling)
+    """Of the endpoints of the process."""
     families: dict[str, Family[Any]] = field(default_factory=dict)
     """The plugins' metrics, by name."""
 

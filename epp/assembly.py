@@ -282,7 +282,7 @@ class _Assembler:
             ],
             scorers=[self._scorer(entry) for entry in spec.plugins if workshop.has_role(entry.plugin_ref, Role.SCORER)],
             picker=GuardedPicker(self._guard(picker), workshop.plugins[picker]),
-            in_play=InPlay(self._surroundings.clock, self._surroundings.random),
+            in_play=InPlay(self._surroundings.clock, self._surroundings.random, self._surroundings.settling),
         )
 
     def _scorer(self, entry: ProfilePluginSpec) -> WeightedScorer:

@@ -5,7 +5,7 @@ import contextlib
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -114,3 +114,13 @@ def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
     if host != ALL_INTERFACES:
         return web.TCPSite(runner, host, port)
     return web.SockSite(runner, socket_on_all(port))
+
+
+@contextlib.asynccontextmanager
+async def background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run tasks while the context is open; one that fails ends the context: a service without it is broken."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        yield
+        for task in tasks:
+            task.cancel()

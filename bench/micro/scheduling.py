@@ -14,6 +14,7 @@ from epp.assembled import Surroundings
 from epp.assembly import assemble_text
 from epp.observability import Metrics, make_logger
 from epp.plugin import Endpoint, InferenceRequest, PrefixMatches
+from epp.plugin.endpoint import Settling
 from epp.plugin.testing import make_endpoint, make_request
 
 BOUNDS_US = {10: 15.0, 100: 60.0, 1000: 600.0}
@@ -48,7 +49,10 @@ def main() -> int:
     """Print the table; 1 when a decision takes longer than it may."""
     rng = random.Random(0)  # noqa: S311 - loads, not secrets
     log = make_logger(0, stream=sys.stderr)
-    scheduler = assemble_text(None, Surroundings(metrics=Metrics(CollectorRegistry()), log=log, random=rng)).scheduler
+    surroundings = Surroundings(
+        metrics=Metrics(CollectorRegistry()), log=log, random=rng, settling=Settling(until_s=0.0)
+    )
+    scheduler = assemble_text(None, surroundings).scheduler
     print("| endpoints | decision us | may take us |\n|---|---|---|")
     is_late = False
     for count, bound_us in BOUNDS_US.items():

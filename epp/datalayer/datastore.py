@@ -10,6 +10,7 @@ from epp.datalayer.ejection import FIRST_FAILED_STATUS, Ejection
 from epp.datalayer.load_book import HALF_LIFE_S, InFlightRequest, LoadBook
 from epp.datalayer.typical import TypicalLoad
 from epp.plugin import Endpoint, EndpointSpec, Reading, Sign
+from epp.plugin.endpoint import Settling
 
 FAILURES_UNTIL_UNREADY = 2
 """Scrapes without a connection in a row after which an endpoint counts as gone; a refused one counts at once."""
@@ -35,7 +36,7 @@ class _Entry:
 class Datastore:
     """The endpoints by key. Everything here is synchronous: a reader never sees half a change."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one collaborator or bound, given by name
         self,
         *,
         clock: Callable[[], float],
@@ -44,11 +45,13 @@ class Datastore:
         on_scraped: Callable[[Endpoint], None] = lambda _endpoint: None,
         on_lost: Callable[[Endpoint], None] = lambda _endpoint: None,
         half_life_s: float = HALF_LIFE_S,
+        settling: Settling | None = None,
     ) -> None:
         self._clock = clock
         self._half_life_s = half_life_s
         """How old a metrics page is when it counts half."""
         self._typical = TypicalLoad(clock)
+        self._settling = settling or Settling()
         self._log = log
         self._on_removed = on_removed
         self._on_scraped = on_scraped
@@ -179,7 +182,7 @@ class Datastore:
 
     def _new_entry(self, spec: EndpointSpec) -> _Entry:
         endpoint = Endpoint(spec)
-        ejection = Ejection(endpoint, clock=self._clock, log=self._log)
+        ejection = Ejection(endpoint, self._settling, clock=self._clock, log=self._log)
 
         def answered(status: int | None) -> None:
             ejection.answered(status)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from epp.plugin import Endpoint
-from epp.plugin.endpoint import WARM_UP_S
+from epp.plugin.endpoint import WARM_UP_S, Settling
 
 FAILURES = 3
 """Failed answers, or pages without an answer, in a row before an endpoint is avoided: one may be an accident."""
@@ -25,8 +25,11 @@ UNREACHED_STATUS = 503
 class Ejection:
     """Sets `Endpoint.avoided_until_s` and `Endpoint.warm_at_s` by what one endpoint answers."""
 
-    def __init__(self, endpoint: Endpoint, *, clock: Callable[[], float], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, endpoint: Endpoint, settling: Settling, *, clock: Callable[[], float], log: FilteringBoundLogger
+    ) -> None:
         self._endpoint = endpoint
+        self._settling = settling
         self._clock = clock
         self._log = log
         self._failed_answers = 0
@@ -60,7 +63,7 @@ class Ejection:
         now_s = self._clock()
         self._failed_answers = self._silences = self._in_a_row = 0
         self._endpoint.avoided_until_s = min(self._endpoint.avoided_until_s, now_s)
-        self._endpoint.warm_at_s = now_s + WARM_UP_S
+        self._warm_at(now_s + WARM_UP_S)
 
     def _judge(self, failures: int, reason: str) -> None:
         """Avoid the endpoint for a while; those answers that were under way already make it no longer."""
@@ -70,6 +73,10 @@ class Ejection:
         for_s = min(FIRST_S * 2**self._in_a_row, LONGEST_S)
         self._in_a_row += for_s < LONGEST_S
         self._endpoint.avoided_until_s = now_s + for_s
-        self._endpoint.warm_at_s = now_s + for_s + WARM_UP_S
+        self._warm_at(now_s + for_s + WARM_UP_S)
         self._endpoint.ejections += 1
         self._log.warning("endpoint_ejected", endpoint=self._endpoint.key, reason=reason, for_s=for_s)
+
+    def _warm_at(self, moment_s: float) -> None:
+        self._endpoint.warm_at_s = moment_s
+        self._settling.lasts(moment_s)

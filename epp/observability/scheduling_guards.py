@@ -49,14 +49,16 @@ class GuardedScorer:
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> Sequence[float]:
         """Return the plugin's ratings; what is not a number counts as 0."""
         try:
-            scores = list(self._score(request, candidates))
+            scores = self._score(request, candidates)
             count = len(candidates)
-            if len(scores) == count:
+            if self._is_bounded and type(scores) is list and len(scores) == count:
+                # Whoever says so is believed as far as the sum goes: one look instead of three, and a copy.
                 total = sum(scores)
-                # Whoever says so is believed as far as the sum goes: one look instead of three at all of them.
-                if self._is_bounded and type(total) is float and 0.0 <= total <= count:
+                if type(total) is float and 0.0 <= total <= count:
                     return scores
-                return self._clamped(scores, total)
+            scores = list(scores)
+            if len(scores) == count:
+                return self._clamped(scores, sum(scores))
             failure: Exception = PluginFaultError(f"returned {len(scores)} scores for {len(candidates)} candidates")
         except Exception as raised:  # noqa: BLE001 - third-party code: contained, counted and named
             failure = raised
@@ -91,16 +93,19 @@ class GuardedPicker:
     def pick(
         self, request: InferenceRequest, candidates: Sequence[Endpoint], totals: Sequence[float]
     ) -> Sequence[Endpoint]:
-        """Return the plugin's choice."""
+        """Return the plugin's choice, as a tuple."""
         try:
-            picked = _checked(self._pick(request, candidates, totals), candidates)
-            if picked:
-                return picked
+            picked = self._pick(request, candidates, totals)
+            if type(picked) is list and len(picked) == 1 and picked[0] in candidates:
+                return (picked[0],)
+            checked = _checked(picked, candidates)
+            if checked:
+                return tuple(checked)
             failure: Exception = PluginFaultError("picked nothing")
         except Exception as raised:  # noqa: BLE001 - third-party code: contained, counted and named
             failure = raised
         self._guard.contain("pick", failure)
-        return [candidates[max(range(len(candidates)), key=totals.__getitem__)]]
+        return (candidates[max(range(len(candidates)), key=totals.__getitem__)],)
 
 
 class GuardedProfileHandler:
@@ -137,6 +142,10 @@ class GuardedProfileHandler:
 def _checked_decision(decision: Decision, results: Mapping[str, ProfileResult]) -> Decision:
     """Return the decision as it may be done; raises `PluginFaultError` where it may not."""
     endpoints, prefill, headers = decision.endpoints, decision.prefill, {}
+    if type(decision) is Decision and decision.results is results and not (prefill or decision.headers):
+        for result in results.values():
+            if endpoints is result.picked:
+                return decision  # a profile's pick as it is, and nothing else
     if prefill is not None:
         _checked([prefill], _candidates_of(results))
     for name, value in decision.headers.items():

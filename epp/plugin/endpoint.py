@@ -1,5 +1,6 @@
 """Endpoints: the model servers that requests are routed to, and their load."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -98,6 +99,20 @@ NOTHING_IN_FLIGHT = InFlight()
 
 WARM_UP_S = 20.0
 """How long the share of requests grows of an endpoint that is new, or was avoided."""
+
+
+class Settling:
+    """When the last of a pool's endpoints is warm: until then each of them has to be looked at."""
+
+    __slots__ = ("until_s",)
+
+    def __init__(self, until_s: float = math.inf) -> None:
+        """Take when that is at first; where nobody says so afterwards, each has to be looked at always."""
+        self.until_s = until_s
+
+    def lasts(self, until_s: float) -> None:
+        """Take note that one is not warm before."""
+        self.until_s = max(self.until_s, until_s)
 
 
 class Endpoint:

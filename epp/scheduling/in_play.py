@@ -5,10 +5,10 @@ It is asked after the filters: what they leave is never emptied here.
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from epp.plugin import Endpoint
-from epp.plugin.endpoint import WARM_UP_S
+from epp.plugin.endpoint import WARM_UP_S, Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,12 @@ class InPlay:
 
     clock: Callable[[], float]
     random: random.Random
+    settling: Settling = field(default_factory=Settling)
 
     def of(self, candidates: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return the candidates that may be chosen; at least one of them."""
         now_s = self.clock()
-        if max([one.warm_at_s for one in candidates]) <= now_s:
+        if self.settling.until_s <= now_s or max([one.warm_at_s for one in candidates]) <= now_s:
             return candidates
         candidates = without_avoided(candidates, now_s)
         warming = {endpoint for endpoint in candidates if endpoint.warm_at_s > now_s}

@@ -62,7 +62,9 @@ class Profile:
                 message = f"profile `{self.name}`: no endpoint passed the filter `{named.name}`"
                 raise Rejection(DropReason.SATURATED, message)
             candidates = _noting(removed, named.name, candidates, kept)
-        candidates = _noting(removed, IN_PLAY, candidates, self.in_play.of(candidates))
+        kept = self.in_play.of(candidates)
+        if kept is not candidates:
+            candidates = _noting(removed, IN_PLAY, candidates, kept)
         columns = [
             ScoreColumn(scorer=weighted.name, weight=weighted.weight, scores=weighted.scorer.score(request, candidates))
             for weighted in self.scorers

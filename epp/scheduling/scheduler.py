@@ -27,13 +27,16 @@ class Scheduler:
         results: dict[str, ProfileResult] = {}
         left = dict(self._profiles)
         while left:
-            todo = [left.pop(name) for name in self._handler.select(request, self._names, results) if name in left]
-            if not todo:
-                break
-            for profile in todo:
+            count = len(left)
+            for name in self._handler.select(request, self._names, results):
+                profile = left.pop(name, None)
+                if profile is None:
+                    continue
                 try:
-                    results[profile.name] = profile.run(request, candidates)
+                    results[name] = profile.run(request, candidates)
                 except Rejection:
-                    if profile.name not in self._optional:
+                    if name not in self._optional:
                         raise
+            if len(left) == count:
+                break
         return self._handler.decide(request, results)

@@ -21,11 +21,10 @@ class KvCacheUtilizationScorer:
 
     def score(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> list[float]:
         """Return 0..1 for each candidate."""
-        if self._raw:
-            ratios = [one.scraped.kv_cache_ratio for one in candidates]
-        else:
-            ratios = [one.load.kv_cache_ratio for one in candidates]
         try:
-            return [1.0 - ratio for ratio in ratios]  # type: ignore[operator]
+            if self._raw:
+                return [1.0 - one.scraped.kv_cache_ratio for one in candidates]  # type: ignore[operator]
+            return [1.0 - one.load.kv_cache_ratio for one in candidates]  # type: ignore[operator]
         except TypeError:  # one is None; looking for it first would take as long again
+            ratios = [(one.scraped if self._raw else one.load).kv_cache_ratio for one in candidates]
             return with_unknown([None if ratio is None else 1.0 - ratio for ratio in ratios])

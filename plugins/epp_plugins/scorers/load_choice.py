@@ -30,22 +30,18 @@ class LoadParams(PluginParams):
 def rate_lowest_best(counts: Sequence[float | None]) -> list[float]:
     """Return (max - count) / (max - min) for each, 1 for all when they are equal; `with_unknown` for those unknown."""
     try:
-        return _rate_integers(counts)  # type: ignore[arg-type]
+        most = max(counts)  # type: ignore[type-var]
+        spread = most - min(counts)  # type: ignore[operator, type-var]
+        if not spread:
+            return [1.0] * len(counts)
+        if spread <= LONGEST_TABLE:
+            ratings = _ratings(spread)
+            return [ratings[most - count] for count in counts]  # type: ignore[operator, index]
     except TypeError:  # one is None, or no integer; looking for it first would take as long as the rest
-        known = [count for count in counts if count is not None]
-        rated = iter(_rate(known) if known else ())
-        return with_unknown([None if count is None else next(rated) for count in counts])
-
-
-def _rate_integers(counts: Sequence[int]) -> list[float]:
-    most = max(counts)
-    spread = most - min(counts)
-    if not spread:
-        return [1.0] * len(counts)
-    if spread > LONGEST_TABLE:
-        return _rate(counts)
-    ratings = _ratings(spread)
-    return [ratings[most - count] for count in counts]
+        pass
+    known = [count for count in counts if count is not None]
+    rated = iter(_rate(known) if known else ())
+    return with_unknown([None if count is None else next(rated) for count in counts])
 
 
 def _rate(counts: Sequence[float]) -> list[float]:

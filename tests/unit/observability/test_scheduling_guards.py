@@ -91,7 +91,7 @@ def test_filter_that_fails_keeps_all(does: Callable[[], object]) -> None:
 @pytest.mark.parametrize("does", [raises, list, lambda: [STRANGER]])
 def test_picker_that_fails_is_replaced_by_the_highest_total(does: Callable[[], object]) -> None:
     one, metrics = guard()
-    assert GuardedPicker(one, Anything(does)).pick(REQUEST, [A, B], [1.0, 2.0]) == [B]  # type: ignore[arg-type]
+    assert GuardedPicker(one, Anything(does)).pick(REQUEST, [A, B], [1.0, 2.0]) == (B,)  # type: ignore[arg-type]
     assert failures(metrics, "pick") == 1.0
 
 

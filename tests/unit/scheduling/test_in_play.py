@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from epp.plugin import Endpoint, Filter, InferenceRequest
-from epp.plugin.endpoint import WARM_UP_S
+from epp.datalayer import Datastore
+from epp.datalayer.ejection import FAILURES
+from epp.plugin import Endpoint, Filter, InferenceRequest, Load, Reading
+from epp.plugin.endpoint import WARM_UP_S, Settling
 from epp.plugin.testing import make_context, make_endpoint, make_request
 from epp.scheduling import InPlay, NamedFilter, Profile
 from epp_plugins.pickers.choice import PickerParams
@@ -94,6 +96,25 @@ def test_avoided_endpoint_is_not_in_play_until_its_time_is_over() -> None:
     good, bad = endpoint("good"), avoided("bad", 10.0)
     assert in_play([good, bad], now_s=9.9) == [good]
     assert in_play([good, bad], now_s=10.0) == [good, bad]
+
+
+def test_ejected_endpoint_is_looked_at_while_the_pool_settles() -> None:
+    """Until the last one is warm, and not for longer: a settled pool is not looked at one by one."""
+    now_s, settling = [0.0], Settling(until_s=0.0)
+    store = Datastore(clock=lambda: now_s[0], log=make_context().log, on_removed=lambda _one: None, settling=settling)
+    store.replace([make_endpoint(name, port=port).spec for port, name in enumerate("ab", 1)])
+    good, bad = store.endpoints()
+    for one in (good, bad):
+        store.scraped(one, Reading(load=Load()))
+    rule = InPlay(lambda: now_s[0], random.Random(0), settling)
+    now_s[0] = WARM_UP_S
+    assert rule.of([good, bad]) == [good, bad]
+    for _ in range(FAILURES):
+        store.routed(bad, 0).started(500)
+    assert rule.of([good, bad]) == [good]
+    now_s[0] = settling.until_s
+    bad.warm_at_s = now_s[0] + 1.0
+    assert rule.of([good, bad]) == [good, bad], "not looked at"
 
 
 def test_never_all_of_them_are_avoided() -> None:
