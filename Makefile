@@ -117,6 +117,7 @@ bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 	$(BIN)/python bench/micro/exposition.py
 	PYTHONPATH=plugins $(BIN)/python bench/micro/prefix.py
 	$(BIN)/python bench/micro/scheduling.py
+	$(BIN)/python bench/micro/request.py
 
 .PHONY: e2e-matrix
 e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md

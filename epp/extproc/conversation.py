@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
+from epp._pb.external_processor_pb2 import ProcessingRequest
 from epp.director import ArrivedRequest, Director, RoutedRequest
 from epp.extproc.budget import BodyShare
 from epp.extproc.rpc import StreamLostError
@@ -28,8 +28,8 @@ class Stream(Protocol):
         """Return the next message, ``None`` after the last one; raises `StreamLostError` or `RpcError`."""
         ...
 
-    def write(self, messages: Iterable[ProcessingResponse]) -> Awaitable[None]:
-        """Send answers that belong together, none or more of them; raises `StreamLostError`."""
+    def write(self, messages: Iterable[bytes]) -> Awaitable[None]:
+        """Send serialized answers that belong together, none or more of them; raises `StreamLostError`."""
         ...
 
     def lost(self) -> Awaitable[None]:

@@ -1,14 +1,14 @@
-"""The answers that a session gives, as protobuf messages."""
+"""The answers that a session gives, as the bytes of protobuf messages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
-from google.protobuf.struct_pb2 import Struct
 
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.base_pb2 import HeaderValue, HeaderValueOption
 from epp._pb.http_status_pb2 import HttpStatus
+from epp.extproc.encoding import Parts, choice, field, flag, tag, wrapped
 from epp.extproc.headers import (
     CONTROL_HEADERS,
     DESTINATION,
@@ -17,129 +17,164 @@ from epp.extproc.headers import (
 )
 from epp.plugin import Rejection
 
-Answers = Iterator[pb.ProcessingResponse]
+Answers = Iterable[bytes]
+"""`ProcessingResponse`s, serialized."""
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = MappingProxyType({})
 
 MAX_CHUNK_BYTES = 62_000
 """Largest body chunk in one ``streamed_response``: Envoy takes less than 64 KiB, and this leaves room for the rest."""
 
+REQUEST_HEADERS, RESPONSE_HEADERS, REQUEST_BODY, RESPONSE_BODY, REQUEST_TRAILERS, RESPONSE_TRAILERS = map(
+    tag, range(1, 7)
+)
+"""Fields of `ProcessingResponse`: which message an answer is to."""
+_METADATA = tag(8)
+_RESPONSE = tag(1)
+_HEADER_MUTATION, _BODY_MUTATION, _CLEAR_ROUTE_CACHE = tag(2), tag(3), flag(5)
+_SET_HEADERS, _REMOVE_HEADERS = tag(1), tag(2)
+_HEADER, _KEY, _RAW_VALUE, _OVERWRITE = tag(1), tag(1), tag(3), choice(3, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD)
+_BODY, _STREAMED = tag(1), tag(3)
+_CHUNK, _END_OF_STREAM = tag(1), flag(2)
+_FIELDS, _ENTRY_KEY, _ENTRY_VALUE, _STRING_VALUE, _STRUCT_VALUE = tag(1), tag(1), tag(2), tag(3), tag(5)
 
-def continue_request_headers() -> pb.ProcessingResponse:
+
+def _removal(names: Iterable[str]) -> bytes:
+    return b"".join(field(_REMOVE_HEADERS, name.encode()) for name in names)
+
+
+_NO_CONTROLS = _removal(CONTROL_HEADERS)
+_NO_LENGTH = _removal(["content-length"])
+
+
+def continue_request_headers() -> bytes:
     """Say "go on" to request headers, without what the client says about where."""
-    answer = pb.ProcessingResponse(request_headers=pb.HeadersResponse())
-    answer.request_headers.response.header_mutation.remove_headers.extend((DESTINATION, *CONTROL_HEADERS))
-    return answer
+    return _answer(REQUEST_HEADERS, _common(headers=_removal([DESTINATION]) + _NO_CONTROLS))
 
 
-def continue_request_trailers() -> pb.ProcessingResponse:
-    """Say "go on" to request trailers."""
-    return pb.ProcessingResponse(request_trailers=pb.TrailersResponse())
+def go_on(kind: bytes) -> bytes:
+    """Say "go on" to a message, and leave what it shows as it is."""
+    return field(kind, b"")
 
 
-def continue_response_trailers() -> pb.ProcessingResponse:
-    """Say "go on" to response trailers."""
-    return pb.ProcessingResponse(response_trailers=pb.TrailersResponse())
-
-
-def route_by_headers(destination: str, headers: Headers = NO_HEADERS) -> pb.ProcessingResponse:
+def route_by_headers(destination: str, headers: Headers = NO_HEADERS) -> bytes:
     """Answer request headers with where the request goes."""
-    answer = pb.ProcessingResponse(request_headers=pb.HeadersResponse(response=_routed(destination, headers)))
-    answer.dynamic_metadata.CopyFrom(_destination_metadata(destination))
-    return answer
+    common = _common(headers=_routed(destination, headers), clears_route_cache=True)
+    return _answer(REQUEST_HEADERS, common, metadata=_destination_metadata(destination))
 
 
-def route_by_body(destination: str, headers: Headers = NO_HEADERS) -> pb.ProcessingResponse:
-    """Answer a request body with where the request goes; the body itself stays as it is."""
-    answer = pb.ProcessingResponse(request_body=pb.BodyResponse(response=_routed(destination, headers)))
-    answer.dynamic_metadata.CopyFrom(_destination_metadata(destination))
-    return answer
+def route_by_body(
+    destination: str, headers: Headers = NO_HEADERS, *, new_body: bytes | None = None, given_back: bytes | None = None
+) -> bytes:
+    """Answer a request body with where the request goes; see `replace_body` and `give_back` for what becomes of it."""
+    body: Parts = ()
+    if new_body is not None:
+        headers = {**headers, "content-length": str(len(new_body))}
+        body = wrapped(_BODY, [new_body])
+    mutation = _routed(destination, headers)
+    if new_body is None and given_back is not None:
+        mutation += _NO_LENGTH
+        body = _streamed(given_back, end_of_stream=False)
+    common = _common(headers=mutation, body=body, clears_route_cache=True)
+    return _answer(REQUEST_BODY, common, metadata=_destination_metadata(destination))
 
 
-def replace_body(common: pb.CommonResponse, body: bytes) -> None:
-    """Put another body in the place of the one that a gateway has buffered.
+def replace_body(kind: bytes, body: bytes, *, is_buffered: bool) -> bytes:
+    """Put another body in the place of the one in a message, or, where that is buffered, of the whole one.
 
     Envoy answers 500 when a buffered body changes its length and ``content-length`` does not say so.
     """
-    common.body_mutation.body = body
-    common.header_mutation.set_headers.append(_overwrite("content-length", str(len(body))))
+    mutation = _overwrite("content-length", str(len(body))) if is_buffered else b""
+    return _answer(kind, _common(headers=mutation, body=wrapped(_BODY, [body])))
 
 
-def give_back(common: pb.CommonResponse, body: bytes, *, end_of_stream: bool) -> None:
+def give_back(kind: bytes, body: bytes, *, end_of_stream: bool) -> bytes:
     """Put a body message's own bytes into its answer, which has to be the only one to that message.
 
     Full duplex needs the bytes. BUFFERED and BUFFERED_PARTIAL keep the body that the gateway has and ignore them,
     provided that ``content-length`` is gone, which would be compared with them. STREAMED takes them for a body that
     comes in one message; the second of several is an error there.
     """
-    common.body_mutation.streamed_response.body = body
-    common.body_mutation.streamed_response.end_of_stream = end_of_stream
-    common.header_mutation.remove_headers.append("content-length")
+    return _answer(kind, _common(headers=_NO_LENGTH, body=_streamed(body, end_of_stream=end_of_stream)))
 
 
-def stream_request_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.ProcessingResponse]:
-    """Give a collected request body back in chunks, the last one marked when ``end_of_stream``."""
+def stream_body(kind: bytes, body: bytes, *, end_of_stream: bool) -> Iterator[bytes]:
+    """Give a body, or a piece of one, back in chunks, the last one marked when ``end_of_stream``."""
     for chunk, is_last in _chunks(body):
-        yield pb.ProcessingResponse(request_body=_streamed(chunk, end_of_stream=end_of_stream and is_last))
+        yield _answer(kind, _common(body=_streamed(chunk, end_of_stream=end_of_stream and is_last)))
 
 
-def stream_response_body(body: bytes, *, end_of_stream: bool) -> Iterator[pb.ProcessingResponse]:
-    """Give one chunk of a response body back."""
-    for chunk, is_last in _chunks(body):
-        yield pb.ProcessingResponse(response_body=_streamed(chunk, end_of_stream=end_of_stream and is_last))
-
-
-def answer_response_headers(headers: Headers, *, drops_length: bool) -> pb.ProcessingResponse:
+def answer_response_headers(headers: Headers, *, drops_length: bool) -> bytes:
     """Answer response headers; ``drops_length`` when the body may leave with another length than it came with."""
-    answer = pb.ProcessingResponse(response_headers=pb.HeadersResponse())
-    if headers or drops_length:
-        mutation = answer.response_headers.response.header_mutation
-        mutation.set_headers.extend(_overwrite(name, value) for name, value in headers.items())
-        if drops_length:
-            mutation.remove_headers.append("content-length")
-    return answer
+    if not headers and not drops_length:
+        return go_on(RESPONSE_HEADERS)
+    mutation = b"".join(_overwrite(name, value) for name, value in headers.items())
+    return _answer(RESPONSE_HEADERS, _common(headers=mutation + _NO_LENGTH if drops_length else mutation))
 
 
-def reject(rejection: Rejection) -> pb.ProcessingResponse:
+def reject(rejection: Rejection) -> bytes:
     """Answer the client in place of a model server, in the error shape of the OpenAI API."""
     refusal = rejection.refusal
     error = {"message": rejection.message, "type": refusal.error_type, "code": refusal.status, "param": rejection.param}
-    headers = [("content-type", "application/json"), (DROP_REASON, rejection.reason.value)]
+    headers = {"content-type": "application/json", DROP_REASON: rejection.reason.value}
     if refusal.retry_after_s is not None:
-        headers.append(("retry-after", str(refusal.retry_after_s)))
-    return pb.ProcessingResponse(
-        immediate_response=pb.ImmediateResponse(
-            status=HttpStatus(code=refusal.status),  # type: ignore[arg-type] # an open enum
-            headers=pb.HeaderMutation(set_headers=[_overwrite(name, value) for name, value in headers]),
-            body=msgspec.json.encode({"error": error}),
-            details=rejection.reason.value,
+        headers["retry-after"] = str(refusal.retry_after_s)
+    options = [
+        HeaderValueOption(
+            header=HeaderValue(key=name, raw_value=value.encode()),
+            append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
         )
+        for name, value in headers.items()
+    ]
+    immediate = pb.ImmediateResponse(
+        status=HttpStatus(code=refusal.status),  # type: ignore[arg-type] # an open enum
+        headers=pb.HeaderMutation(set_headers=options),
+        body=msgspec.json.encode({"error": error}),
+        details=rejection.reason.value,
     )
+    return pb.ProcessingResponse(immediate_response=immediate).SerializeToString()
 
 
-def _routed(destination: str, headers: Headers) -> pb.CommonResponse:
-    set_headers = [_overwrite(name, value) for name, value in ({DESTINATION: destination} | dict(headers)).items()]
-    removed = [name for name in CONTROL_HEADERS if name not in headers] if headers else CONTROL_HEADERS
-    mutation = pb.HeaderMutation(set_headers=set_headers, remove_headers=removed)
-    return pb.CommonResponse(header_mutation=mutation, clear_route_cache=True)
+def _answer(kind: bytes, common: Parts, *, metadata: bytes = b"") -> bytes:
+    return b"".join(wrapped(kind, wrapped(_RESPONSE, common))) + metadata
 
 
-def _destination_metadata(destination: str) -> Struct:
-    metadata = Struct()
-    metadata.get_or_create_struct(DESTINATION_NAMESPACE)[DESTINATION] = destination
-    return metadata
+def _common(*, headers: bytes = b"", body: Parts = (), clears_route_cache: bool = False) -> Parts:
+    """Return a `CommonResponse`: mutations of headers and of the body, each nothing when empty."""
+    return [
+        field(_HEADER_MUTATION, headers) if headers else b"",
+        *(wrapped(_BODY_MUTATION, body) if body else ()),
+        _CLEAR_ROUTE_CACHE if clears_route_cache else b"",
+    ]
 
 
-def _overwrite(name: str, value: str) -> HeaderValueOption:
-    return HeaderValueOption(
-        header=HeaderValue(key=name, raw_value=value.encode()),
-        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
-    )
+def _streamed(chunk: bytes, *, end_of_stream: bool) -> Parts:
+    """Return a `BodyMutation` that is a piece of a stream."""
+    parts = wrapped(_CHUNK, [chunk]) if chunk else ()
+    return wrapped(_STREAMED, [*parts, _END_OF_STREAM] if end_of_stream else parts)
 
 
-def _streamed(chunk: bytes, *, end_of_stream: bool) -> pb.BodyResponse:
-    streamed = pb.StreamedBodyResponse(body=chunk, end_of_stream=end_of_stream)
-    return pb.BodyResponse(response=pb.CommonResponse(body_mutation=pb.BodyMutation(streamed_response=streamed)))
+def _routed(destination: str, headers: Headers) -> bytes:
+    if not headers:
+        return _overwrite(DESTINATION, destination) + _NO_CONTROLS
+    set_headers = {DESTINATION: destination, **headers}
+    removed = [name for name in CONTROL_HEADERS if name not in headers]
+    return b"".join(_overwrite(name, value) for name, value in set_headers.items()) + _removal(removed)
+
+
+def _destination_metadata(destination: str) -> bytes:
+    named = _entry(DESTINATION, field(_STRING_VALUE, destination.encode()))
+    return field(_METADATA, _entry(DESTINATION_NAMESPACE, field(_STRUCT_VALUE, named)))
+
+
+def _entry(key: str, value: bytes) -> bytes:
+    """Return a `Struct` with one member."""
+    return field(_FIELDS, field(_ENTRY_KEY, key.encode()) + field(_ENTRY_VALUE, value))
+
+
+def _overwrite(name: str, value: str) -> bytes:
+    header = field(_KEY, name.encode()) + (field(_RAW_VALUE, value.encode()) if value else b"")
+    return field(_SET_HEADERS, field(_HEADER, header) + _OVERWRITE)
 
 
 def _chunks(body: bytes) -> Iterator[tuple[bytes, bool]]:

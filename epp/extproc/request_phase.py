@@ -118,7 +118,7 @@ class RequestPhase:
     def receive_trailers(self) -> ArrivedRequest | None:
         """Take the request's trailers in: they end a body in place of its end of stream."""
         if self.phase is not Phase.BODY:
-            self._answer(iter([messages.continue_request_trailers()]))
+            self._answer((messages.go_on(messages.REQUEST_TRAILERS),))
             return None
         self._is_body_over = self._has_trailers = True
         if not self._is_head_answered:
@@ -149,16 +149,16 @@ class RequestPhase:
             if routed.new_body is not None:
                 headers["content-length"] = str(len(routed.new_body))
                 body = routed.new_body
-            self._answer(iter([messages.route_by_headers(destination, headers)]))
+            self._answer((messages.route_by_headers(destination, headers),))
             if self._is_body_streamed:
-                self._answer(messages.stream_request_body(body, end_of_stream=not self._has_trailers))
+                self._answer(messages.stream_body(messages.REQUEST_BODY, body, end_of_stream=not self._has_trailers))
         if self._has_trailers:
-            self._answer(iter([messages.continue_request_trailers()]))
+            self._answer((messages.go_on(messages.REQUEST_TRAILERS),))
 
     def reject(self, rejection: Rejection) -> None:
         """Answer the client in place of a model server."""
         self.abandon()
-        self._answer(iter([messages.reject(rejection)]))
+        self._answer((messages.reject(rejection),))
 
     def abandon(self) -> None:
         """Let everything go: nothing more that belongs to the request will be answered."""
@@ -192,26 +192,21 @@ class RequestPhase:
         self._is_head_answered = True
         self._provisional = self._any_endpoint(self.subset)
         if self._provisional is None:
-            self._answer(iter([messages.continue_request_headers()]))
+            self._answer((messages.continue_request_headers(),))
         else:
-            self._answer(iter([messages.route_by_headers(self._provisional.host_port)]))
+            self._answer((messages.route_by_headers(self._provisional.host_port),))
 
     def _routed_by_body(self, destination: str, routed: RoutedRequest, body: bytes) -> Answers:
-        answer = messages.route_by_body(destination, routed.headers)
-        if routed.new_body is not None:
-            messages.replace_body(answer.request_body.response, routed.new_body)
-        elif self._gives_back:
-            messages.give_back(answer.request_body.response, body, end_of_stream=False)
-        yield answer
+        given_back = body if self._gives_back else None
+        yield messages.route_by_body(destination, routed.headers, new_body=routed.new_body, given_back=given_back)
 
     def _late_body(self, body: pb.HttpBody) -> Answers:
+        kind = messages.REQUEST_BODY
         if self.may_split:
-            yield from messages.stream_request_body(body.body, end_of_stream=body.end_of_stream)
-            return
-        answer = pb.ProcessingResponse(request_body=pb.BodyResponse())
-        if self.mode != ProcessingMode.STREAMED:
-            messages.give_back(answer.request_body.response, body.body, end_of_stream=body.end_of_stream)
-        yield answer
+            return messages.stream_body(kind, body.body, end_of_stream=body.end_of_stream)
+        if self.mode == ProcessingMode.STREAMED:
+            return (messages.go_on(kind),)
+        return (messages.give_back(kind, body.body, end_of_stream=body.end_of_stream),)
 
     def _too_large(self) -> Rejection:
         message = f"the request's body is larger than {self._max_body_bytes} bytes, which is the limit here"

@@ -34,7 +34,7 @@ class ResponsePhase:
                 routed.response_complete()
         shows_body = self.mode != ProcessingMode.NONE and not message.response_headers.end_of_stream
         drops_length = routed is not None and routed.changes_response and shows_body
-        self._answer(iter([messages.answer_response_headers(headers, drops_length=drops_length)]))
+        self._answer((messages.answer_response_headers(headers, drops_length=drops_length),))
 
     def receive_body(self, body: pb.HttpBody, routed: RoutedRequest | None, *, may_split: bool) -> None:
         """Take a piece of the response's body in; ``may_split`` when the gateway is known to stream in full duplex."""
@@ -48,9 +48,9 @@ class ResponsePhase:
                 # The buffer was too small, or trailers follow: nothing can be held back for what is not shown.
                 chunk += routed.release_held()
         if self.mode == DUPLEX and may_split and not (is_whole and len(chunk) <= messages.MAX_CHUNK_BYTES):
-            self._answer(messages.stream_response_body(chunk, end_of_stream=body.end_of_stream))
+            self._answer(messages.stream_body(messages.RESPONSE_BODY, chunk, end_of_stream=body.end_of_stream))
         else:
-            self._answer(self._body_answer(body, chunk, is_whole=is_whole))
+            self._answer((self._body_answer(body, chunk, is_whole=is_whole),))
 
     def receive_trailers(self, routed: RoutedRequest | None) -> None:
         """Take the response's trailers in: they end the body, so what was held back of it goes first."""
@@ -59,18 +59,14 @@ class ResponsePhase:
             rest = routed.release_held()
             routed.response_complete()
         if rest and self.mode not in _REPLACING_MODES:
-            self._answer(messages.stream_response_body(rest, end_of_stream=False))
-        self._answer(iter([messages.continue_response_trailers()]))
+            self._answer(messages.stream_body(messages.RESPONSE_BODY, rest, end_of_stream=False))
+        self._answer((messages.go_on(messages.RESPONSE_TRAILERS),))
 
-    def _body_answer(self, body: pb.HttpBody, chunk: bytes, *, is_whole: bool) -> Answers:
-        """Yield the one answer to a message; ``is_whole``: the gateway may have collected the body for it."""
-        answer = pb.ProcessingResponse(response_body=pb.BodyResponse())
-        is_buffered = is_whole and self.mode in BUFFERED_MODES
+    def _body_answer(self, body: pb.HttpBody, chunk: bytes, *, is_whole: bool) -> bytes:
+        """Return the one answer to a message; ``is_whole``: the gateway may have collected the body for it."""
+        kind, is_buffered = messages.RESPONSE_BODY, is_whole and self.mode in BUFFERED_MODES
         if chunk != body.body and self.mode in _REPLACING_MODES:
-            if is_buffered:
-                messages.replace_body(answer.response_body.response, chunk)
-            else:
-                answer.response_body.response.body_mutation.body = chunk
-        elif not is_buffered and self.mode != ProcessingMode.STREAMED:
-            messages.give_back(answer.response_body.response, chunk, end_of_stream=body.end_of_stream)
-        yield answer
+            return messages.replace_body(kind, chunk, is_buffered=is_buffered)
+        if is_buffered or self.mode == ProcessingMode.STREAMED:
+            return messages.go_on(kind)
+        return messages.give_back(kind, chunk, end_of_stream=body.end_of_stream)

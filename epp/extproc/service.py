@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from structlog.typing import FilteringBoundLogger
 
-from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
+from epp._pb.external_processor_pb2 import ProcessingRequest
 from epp.director import Director
 from epp.extproc.budget import BodyBudget, BodyShare
 from epp.extproc.conversation import Conversation, Stream
@@ -33,15 +33,12 @@ class ExtProcStream:
     def __init__(self, call: Call) -> None:
         self._call = call
         self.lost = call.lost
+        self.write = call.write
 
     async def read(self) -> ProcessingRequest | None:
         """Return the next message, ``None`` after the last one; raises `DecodeError` for what is none."""
         content = await self._call.read()
         return None if content is None else ProcessingRequest.FromString(content)
-
-    def write(self, messages: Iterable[ProcessingResponse]) -> Awaitable[None]:
-        """Send answers that belong together."""
-        return self._call.write(message.SerializeToString() for message in messages)
 
 
 class ExtProcService:

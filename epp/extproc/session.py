@@ -101,10 +101,11 @@ class Session:
         """Tell whether answers are due."""
         return bool(self._answers)
 
-    def take_answers(self) -> Iterator[pb.ProcessingResponse]:
-        """Return the answers that are due, in the order in which they must be written, each made when it is its turn.
+    def take_answers(self) -> Iterator[bytes]:
+        """Return the answers that are due, serialized, in the order in which they must be written.
 
-        A large body is given back in many of them, and they need not all be there at once.
+        Each is made when it is its turn: a large body is given back in many of them, and they need not all be there at
+        once.
         """
         answers = self._answers[:]
         self._answers.clear()

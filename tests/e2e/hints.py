@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from epp._pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
+from epp._pb.external_processor_pb2 import ProcessingRequest
 from epp._pb.processing_mode_pb2 import ProcessingMode
 from epp.demo import parts
 from epp.demo.envoy import BodyMode, Listener
@@ -64,7 +64,7 @@ class LyingStream:
                 message.protocol_config.response_body_mode = mode  # type: ignore[assignment] # an open enum
         return message
 
-    def write(self, messages: Iterable[ProcessingResponse]) -> Awaitable[None]:
+    def write(self, messages: Iterable[bytes]) -> Awaitable[None]:
         """Send answers."""
         return self._stream.write(messages)
 

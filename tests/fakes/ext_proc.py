@@ -66,6 +66,11 @@ def new_session(*, any_endpoint: AnyEndpoint = some_endpoint, max_body_bytes: in
     return Session(any_endpoint=any_endpoint, max_body_bytes=max_body_bytes)
 
 
+def taken(session: Session) -> list[pb.ProcessingResponse]:
+    """Return the answers that are due."""
+    return [pb.ProcessingResponse.FromString(answer) for answer in session.take_answers()]
+
+
 def exchange(
     *messages: pb.ProcessingRequest, session: Session | None = None, routed: RoutedRequest | None = None
 ) -> list[pb.ProcessingResponse]:
@@ -78,7 +83,7 @@ def exchange(
                 session.route(routed or make_routed())
         except Rejection as rejection:
             session.reject(rejection)
-        answers += session.take_answers()
+        answers += taken(session)
     return answers
 
 

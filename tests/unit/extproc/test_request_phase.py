@@ -26,6 +26,7 @@ from tests.fakes.ext_proc import (
     kinds,
     leaves_body,
     new_session,
+    taken,
 )
 from tests.fakes.routed import make_routed, no_endpoint
 
@@ -37,7 +38,7 @@ def test_full_duplex_withholds_the_headers_answer_until_the_body_is_complete() -
     session = new_session()
     assert session.receive(head()) is None
     assert session.receive(body(b'{"model"')) is None
-    assert list(session.take_answers()) == []
+    assert taken(session) == []
     arrived = session.receive(body(b':"m"}', end=True))
     assert arrived is not None
     assert arrived.body == b'{"model":"m"}'
@@ -91,12 +92,12 @@ def test_trailers_after_a_complete_body_are_answered(mode: int | None) -> None:
 def test_buffered_answers_headers_at_once_and_routes_by_the_body_answer(mode: int) -> None:
     session = new_session()
     session.receive(head(request_mode=mode))
-    assert kinds(list(session.take_answers())) == ["request_headers"]
+    assert kinds(taken(session)) == ["request_headers"]
     arrived = session.receive(body(b"abc", end=True))
     assert arrived is not None
     assert (arrived.body, arrived.is_cut) == (b"abc", False)
     session.route(make_routed())
-    (second,) = session.take_answers()
+    (second,) = taken(session)
     assert destination_of(second) == "10.0.0.7:8000"
     assert leaves_body(second)
 
@@ -139,7 +140,7 @@ def test_buffered_request_with_trailers_and_no_body_keeps_its_provisional_endpoi
     assert arrived is not None
     assert arrived.subset == ("10.0.0.9:9",)
     session.route(make_routed())
-    assert kinds(list(session.take_answers())) == ["request_headers", "request_trailers"]
+    assert kinds(taken(session)) == ["request_headers", "request_trailers"]
 
 
 def test_body_that_was_cut_by_the_buffer_is_complete_as_it_is() -> None:
@@ -196,7 +197,7 @@ def test_silent_gateway_gets_the_headers_answer_that_it_may_be_waiting_for(mode:
     assert arrived is not None
     assert arrived.body is None
     session.route(make_routed())
-    answers = [*session.take_answers(), *exchange(body(b"late", end=True), session=session)]
+    answers = [*taken(session), *exchange(body(b"late", end=True), session=session)]
     assert destination_of(answers[0]) == "10.0.0.7:8000"
     assert given_back(answers[1:]) == b"late"
     assert "content-length" in common_of(answers[1]).header_mutation.remove_headers

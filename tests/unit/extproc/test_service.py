@@ -44,9 +44,9 @@ class FakeStream:
             raise self._then
         return None
 
-    async def write(self, messages: Iterable[pb.ProcessingResponse]) -> None:
+    async def write(self, messages: Iterable[bytes]) -> None:
         for message in messages:
-            self.written.append(message)
+            self.written.append(pb.ProcessingResponse.FromString(message))
             self.written_at.append(asyncio.get_running_loop().time())
 
     async def lost(self) -> None:
@@ -139,7 +139,7 @@ async def test_fault_of_ours_ends_the_stream_with_an_error_and_is_counted() -> N
 
 async def test_write_that_fails_because_the_gateway_went_away_is_no_fault() -> None:
     class GoesAway(FakeStream):
-        async def write(self, messages: Iterable[pb.ProcessingResponse]) -> None:
+        async def write(self, messages: Iterable[bytes]) -> None:
             for _ in messages:
                 raise StreamLostError
 

@@ -16,6 +16,7 @@ from tests.fakes.ext_proc import (
     kinds,
     new_session,
     response_head,
+    taken,
 )
 
 
@@ -24,7 +25,7 @@ def test_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
     session = new_session()
     session.receive(head(end_of_stream=True))
     session.reject(Rejection(DropReason.NO_ENDPOINTS, "nobody is ready"))
-    (answer,) = session.take_answers()
+    (answer,) = taken(session)
     immediate = answer.immediate_response
     assert immediate.status.code == 503
     headers = {one.header.key: one.header.raw_value.decode() for one in immediate.headers.set_headers}
@@ -38,14 +39,14 @@ def test_rejection_is_an_openai_error_and_ends_the_conversation() -> None:
     }
     assert session.receive(body(b"late", end=True)) is None
     assert session.receive(response_head()) is None
-    assert list(session.take_answers()) == []
+    assert taken(session) == []
 
 
 @pytest.mark.parametrize("reason", list(DropReason))
 def test_every_rejection_says_why_and_has_a_status_of_its_kind(reason: DropReason) -> None:
     session = new_session()
     session.reject(Rejection(reason, "because"))
-    (answer,) = session.take_answers()
+    (answer,) = taken(session)
     headers = {one.header.key: one.header.raw_value for one in answer.immediate_response.headers.set_headers}
     assert headers["x-llm-d-request-dropped-reason"] == reason.value.encode()
     assert ("retry-after" in headers) == (answer.immediate_response.status.code in {429, 503})
@@ -55,7 +56,7 @@ def test_bad_request_names_the_parameter() -> None:
     session = new_session()
     session.receive(head(end_of_stream=True))
     session.reject(Rejection(DropReason.BAD_REQUEST, "no model", param="model"))
-    (answer,) = session.take_answers()
+    (answer,) = taken(session)
     assert json.loads(answer.immediate_response.body)["error"]["param"] == "model"
 
 
@@ -134,7 +135,7 @@ def test_body_modes_are_named_for_the_metrics(mode: int | None, name: str) -> No
 def test_answers_are_due_once() -> None:
     session = new_session()
     exchange(head(request_mode=BUFFERED), session=session)
-    assert kinds(list(session.take_answers())) == []
+    assert kinds(taken(session)) == []
 
 
 def test_subset_hint_of_the_head_stays_when_the_body_comes_without_one() -> None:

@@ -24,6 +24,7 @@ from tests.fakes.ext_proc import (
     head,
     response_body,
     response_head,
+    taken,
 )
 from tests.fakes.routed import make_routed, no_endpoint, some_endpoint
 
@@ -64,11 +65,11 @@ class Exchange:
             self.decide(self.session.receive(message))
         except Rejection as rejection:
             self.session.reject(rejection)
-        return list(self.session.take_answers())
+        return taken(self.session)
 
     def keep_silent(self) -> list[pb.ProcessingResponse]:
         self.decide(self.session.lose_patience())
-        return list(self.session.take_answers())
+        return taken(self.session)
 
     def decide(self, arrived: ArrivedRequest | None) -> None:
         if arrived is None:
