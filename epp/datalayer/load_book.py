@@ -30,14 +30,17 @@ RAW_FROM_WEIGHT = 0.1
 """Below this weight a page is not shown to those who want it raw either, and nothing else of it is believed."""
 
 
-class _State(enum.Enum):
-    UNSTARTED = enum.auto()
-    STARTED = enum.auto()
-    UNSEEN = enum.auto()
-    GONE = enum.auto()
+class _State(enum.IntEnum):
+    """Numbered, to count them in a list."""
+
+    UNSTARTED = 0
+    STARTED = 1
+    UNSEEN = 2
+    GONE = 3
 
 
-_WAITING = frozenset({_State.UNSTARTED, _State.UNSEEN})
+_UNSTARTED, _STARTED, _UNSEEN, _GONE = _State
+_WAITING = (_UNSTARTED, _UNSEEN)
 
 
 class InFlightRequest:
@@ -60,13 +63,13 @@ class InFlightRequest:
         self.uncached_tokens = uncached_tokens
         self.output_tokens = output_tokens
         self.is_on_page = False
-        self.state = _State.UNSTARTED
+        self.state = _UNSTARTED
 
     def started(self, status: int | None) -> None:
         """Take note of the first byte of its answer, and its HTTP status."""
         self._answered(status)
-        if self.state is _State.UNSTARTED:
-            self._book.move(self, _State.STARTED)
+        if self.state is _UNSTARTED:
+            self._book.move(self, _STARTED)
 
     def ended(self) -> None:
         """Take note that its stream has ended.
@@ -74,16 +77,16 @@ class InFlightRequest:
         Without a first byte it was cancelled, or the gateway shows no answers: then it may still be at work, and counts
         until a page can have shown it.
         """
-        if self.state is _State.UNSTARTED:
-            self._book.move(self, _State.UNSEEN)
-        elif self.state is _State.STARTED:
-            self._book.move(self, _State.GONE)
+        if self.state is _UNSTARTED:
+            self._book.move(self, _UNSEEN)
+        elif self.state is _STARTED:
+            self._book.move(self, _GONE)
 
     def went_elsewhere(self) -> None:
         """Take note that the gateway could not reach the endpoint and sent it to another one."""
         self._answered(UNREACHED_STATUS)
-        if self.state is not _State.GONE:
-            self._book.move(self, _State.GONE)
+        if self.state is not _GONE:
+            self._book.move(self, _GONE)
 
 
 class LoadBook:
@@ -104,7 +107,7 @@ class LoadBook:
         self._half_life_s = half_life_s
         self._on_answer = on_answer
         self._in_flight: OrderedDict[InFlightRequest, None] = OrderedDict()
-        self._counts = dict.fromkeys(_State, 0)
+        self._counts = [0] * len(_State)
         self._tokens = 0
         self._estimated_tokens = 0
         self._tokens_since_page = 0
@@ -128,7 +131,7 @@ class LoadBook:
             answered=self._on_answer,
         )
         self._in_flight[request] = None
-        self._counts[_State.UNSTARTED] += 1
+        self._counts[_UNSTARTED] += 1
         self._tokens += uncached_tokens
         self._estimated_tokens += output_tokens
         self._tokens_since_page += uncached_tokens
@@ -146,7 +149,7 @@ class LoadBook:
         request.state = state
         self._counts[state] += 1
         self._count_tokens(request, 1)
-        if state is _State.GONE:
+        if state is _GONE:
             del self._in_flight[request]
             self._note_on_page(request)
 
@@ -154,8 +157,8 @@ class LoadBook:
         """Add or take away what a request counts for in the state that it is in."""
         if request.state in _WAITING:
             self._tokens += sign * request.uncached_tokens
-        if request.output_tokens and request.state is not _State.GONE:
-            kept = request.uncached_tokens if request.state is _State.STARTED else 0
+        if request.output_tokens and request.state is not _GONE:
+            kept = request.uncached_tokens if request.state is _STARTED else 0
             self._estimated_tokens += sign * (request.output_tokens + kept)
 
     def asked(self) -> None:
@@ -207,10 +210,10 @@ class LoadBook:
         for request in self._in_flight:
             if request.routed_at_s > max(routed_before_s, lost_before_s):
                 break
-            if request.routed_at_s < lost_before_s or request.state is _State.UNSEEN:
+            if request.routed_at_s < lost_before_s or request.state is _UNSEEN:
                 released.append(request)
         for request in released:
-            self._move(request, _State.GONE)
+            self._move(request, _GONE)
         return len(released)
 
     def _note_on_page(self, request: InFlightRequest) -> None:
@@ -221,7 +224,7 @@ class LoadBook:
 
     def _publish(self) -> None:
         endpoint, scraped, others = self._endpoint, self._scraped, self._believed
-        unstarted = self._counts[_State.UNSTARTED] + self._counts[_State.UNSEEN]
+        unstarted = self._counts[_UNSTARTED] + self._counts[_UNSEEN]
         endpoint.in_flight = InFlight(
             requests=len(self._in_flight),
             unstarted=unstarted,
@@ -230,7 +233,7 @@ class LoadBook:
         )
         endpoint.load = Load(
             waiting=unstarted + round(others.waiting or 0),
-            running=self._counts[_State.STARTED] + round(others.running or 0),
+            running=self._counts[_STARTED] + round(others.running or 0),
             kv_cache_ratio=self._kv_cache_ratio(),
             block_size_tokens=scraped.block_size_tokens,
             block_count=scraped.block_count,

@@ -3,7 +3,8 @@
 import datetime as dt
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from epp.plugin import Decision, InferenceRequest
 
@@ -11,8 +12,7 @@ MAX_ROWS = 20_000
 """Rated candidates of all decisions that are kept together; a thousand decisions over twenty endpoints."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotedDecision:
+class NotedDecision(Struct, frozen=True, kw_only=True):
     """One decision, without the prompt."""
 
     request_id: str
@@ -20,11 +20,8 @@ class NotedDecision:
     model: str
     at: dt.datetime
     decision: Decision
-
-    @property
-    def rows(self) -> int:
-        """How many rated candidates it holds."""
-        return 1 + sum(len(result.candidates) for result in self.decision.results.values())
+    rows: int
+    """How many rated candidates it holds."""
 
 
 class DecisionLog:
@@ -43,6 +40,7 @@ class DecisionLog:
             model=request.model,
             at=dt.datetime.now(dt.UTC),
             decision=decision,
+            rows=1 + sum([len(result.candidates) for result in decision.results.values()]),
         )
         self._noted.append(noted)
         self._rows += noted.rows

@@ -1,8 +1,9 @@
 """One stream: reads messages, feeds the session, acts on its events, writes its answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 from epp._pb.external_processor_pb2 import ProcessingRequest
 from epp.director import ArrivedRequest, Director, RoutedRequest
@@ -10,6 +11,8 @@ from epp.extproc.budget import BodyShare
 from epp.extproc.rpc import StreamLostError
 from epp.extproc.session import Session
 from epp.plugin import DropReason, Rejection
+
+T = TypeVar("T")
 
 IDLE = Rejection(DropReason.IDLE, "the rest of the request did not come in time")
 PATIENCE_S = 0.15
@@ -24,7 +27,7 @@ ROOM_TIMEOUT_S = 30.0
 class Stream(Protocol):
     """One ext_proc stream."""
 
-    def read(self) -> Awaitable[ProcessingRequest | None]:
+    def read(self) -> Coroutine[Any, Any, ProcessingRequest | None]:
         """Return the next message, ``None`` after the last one; raises `StreamLostError` or `RpcError`."""
         ...
 
@@ -98,15 +101,21 @@ class Conversation:
     async def _next(self) -> ProcessingRequest | None:
         """Return the next message; raises `TimeoutError` when a request that is incomplete gets no further."""
         session = self._session
-        if not session.is_collecting:
-            return await self._stream.read()
-        if session.may_be_waiting:
-            return await self._next_or_act()
-        if session.held_bytes:
+        is_collecting, may_be_waiting = session.is_collecting, session.may_be_waiting
+        if is_collecting and session.held_bytes and not may_be_waiting:
             # One that holds nothing takes one message more in: often it is all, and done with at once.
             await self._wait_for_room()
+        reading = Begun(self._stream.read())
+        if reading.is_done:
+            return reading.result
+        if not is_collecting:
+            return await reading
+        if may_be_waiting:
+            # If it does not come soon, decide without it, and then wait as long as it takes.
+            async with Impatience(self._act):
+                return await reading
         async with asyncio.timeout(self._idle_timeout_s):
-            return await self._stream.read()
+            return await reading
 
     async def _wait_for_room(self) -> None:
         """Return when this stream may hold more.
@@ -125,11 +134,6 @@ class Conversation:
             raise Rejection(DropReason.NO_ROOM, message)
         if waits[0] not in done:
             raise StreamLostError
-
-    async def _next_or_act(self) -> ProcessingRequest | None:
-        """Return the next message; if it does not come soon, decide without it, and then wait as long as it takes."""
-        async with Impatience(self._act):
-            return await self._stream.read()
 
     async def _act(self) -> None:
         """Decide with what there is."""
@@ -155,6 +159,42 @@ class Conversation:
             await self._stream.write(self._session.take_answers())
         self._share.hold(self._session.held_bytes)
         self._is_answered = self._routed is not None
+
+
+class Begun(Generic[T]):
+    """A coroutine that has been begun; to be awaited where it is not done.
+
+    Most messages are there when they are read, and a timer around each read is dearer than the read.
+    """
+
+    __slots__ = ("_coroutine", "_pending", "is_done", "result")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        """Run it until it has to wait; raises what it raises."""
+        self._coroutine = coroutine
+        self._pending: object = None
+        self.is_done = False
+        try:
+            self._pending = coroutine.send(None)
+        except StopIteration as end:
+            self.is_done = True
+            self.result: T = end.value
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Return its result."""
+        pending, coroutine = self._pending, self._coroutine
+        while True:
+            try:
+                sent = yield pending
+            except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: it is for the coroutine
+                resume = partial(coroutine.throw, thrown)
+            else:
+                resume = partial(coroutine.send, sent)
+            try:
+                pending = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
 
 
 async def _lost(stream: Stream) -> None:

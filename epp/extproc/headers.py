@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from epp._pb.base_pb2 import HeaderMap
-from epp.director import Controls
+from epp.director import NO_CONTROLS, Controls
 
 DESTINATION = "x-gateway-destination-endpoint"
 """Where the request should go: ``ip:port[,ip:port...]``, as request header and in the metadata below."""
@@ -28,23 +28,28 @@ CONTROL_HEADERS = (SUBSET, SERVED, *MODEL_REWRITE, *OBJECTIVE, *FAIRNESS_ID, *RO
 `DESTINATION` is not among them because it is overwritten.
 """
 
+_TAKEN = frozenset({DESTINATION, *CONTROL_HEADERS})
+
 
 def read_head(headers: HeaderMap) -> dict[str, str]:
     """Return header values by lower-case name; of several with one name, the last one."""
-    return {
-        header.key.lower(): header.raw_value.decode(errors="replace") if header.raw_value else header.value
-        for header in headers.headers
-    }
+    head = {}
+    for header in headers.headers:
+        raw = header.raw_value
+        head[header.key.lower()] = str(raw, "utf-8", "replace") if raw else header.value
+    return head
 
 
 def take_controls(head: dict[str, str]) -> Controls:
     """Take the control headers out of a head, and return what they say."""
+    if _TAKEN.isdisjoint(head):
+        return NO_CONTROLS
     controls = Controls(
         model_rewrite=_first(head, MODEL_REWRITE),
         objective=_first(head, OBJECTIVE),
         fairness_id=_first(head, FAIRNESS_ID),
     )
-    for name in (DESTINATION, *CONTROL_HEADERS):
+    for name in _TAKEN:
         head.pop(name, None)
     return controls
 

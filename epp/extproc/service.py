@@ -1,8 +1,6 @@
 """The ext_proc service: one stream is one HTTP request. Transports are adapters around it."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -63,35 +61,6 @@ class ExtProcService:
         Returns how the stream ends. A fault of ours ends it with an error, so that the gateway applies its failure
         mode.
         """
-        with self._conversation(stream) as conversation:
-            try:
-                await conversation.hold()
-            except StreamLostError:
-                return OK
-            except RpcError as error:
-                self._log.warning("stream_refused", code=error.status.code.name, message=error.status.message)
-                return error.status
-            except DecodeError as error:
-                self._log.warning("undecodable_message", error=repr(error))
-                return Status(Code.INVALID_ARGUMENT, "a message is no ProcessingRequest")
-            except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
-                self._metrics.session_failed()
-                self._log.error("session_failed", error=repr(fault), exc_info=fault)
-                return Status(Code.INTERNAL, "the endpoint picker failed; its log has the details")
-        return OK
-
-    def end_answered_streams(self) -> None:
-        """End the streams whose requests are answered, without an error: their answers go on without the picker.
-
-        Only what a gateway still wanted to show in full duplex is lost.
-        """
-        for task, conversation in self._tasks.items():
-            if conversation.end_if_answered():
-                task.cancel()
-
-    @contextlib.contextmanager
-    def _conversation(self, stream: Stream) -> Iterator[Conversation]:
-        """Yield a conversation, and release all that it held when it is over, also when we end it ourselves."""
         session = Session(any_endpoint=self.director.any_endpoint, max_body_bytes=self._limits.max_request_body_bytes)
         conversation = Conversation(
             stream,
@@ -104,15 +73,43 @@ class ExtProcService:
         self._tasks[task] = conversation
         self._metrics.stream_opened()
         try:
-            yield conversation
+            return await self._hold(conversation)
         except asyncio.CancelledError:
             if not conversation.has_ended:
                 raise
             task.uncancel()
+            return OK
         finally:
+            # All that it held is released, also when we end it ourselves.
             del self._tasks[task]
             conversation.release()
             self._metrics.stream_closed(*session.body_modes)
+
+    def end_answered_streams(self) -> None:
+        """End the streams whose requests are answered, without an error: their answers go on without the picker.
+
+        Only what a gateway still wanted to show in full duplex is lost.
+        """
+        for task, conversation in self._tasks.items():
+            if conversation.end_if_answered():
+                task.cancel()
+
+    async def _hold(self, conversation: Conversation) -> Status:
+        try:
+            await conversation.hold()
+        except StreamLostError:
+            pass
+        except RpcError as error:
+            self._log.warning("stream_refused", code=error.status.code.name, message=error.status.message)
+            return error.status
+        except DecodeError as error:
+            self._log.warning("undecodable_message", error=repr(error))
+            return Status(Code.INVALID_ARGUMENT, "a message is no ProcessingRequest")
+        except Exception as fault:  # noqa: BLE001 - the top of a stream: logged, counted, told to the gateway
+            self._metrics.session_failed()
+            self._log.error("session_failed", error=repr(fault), exc_info=fault)
+            return Status(Code.INTERNAL, "the endpoint picker failed; its log has the details")
+        return OK
 
 
 def _own_task() -> asyncio.Task[None]:

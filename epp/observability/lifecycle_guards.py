@@ -226,7 +226,9 @@ def _headers(
     observer: ResponseHeadObserver, request: InferenceRequest, decision: Decision, response: Response
 ) -> Mapping[str, str]:
     """Return the headers that an observer wants on the answer; raises `PluginFaultError` for what is no header."""
-    wanted = observer.on_response_head(request, decision, response) or {}
+    wanted = observer.on_response_head(request, decision, response)
+    if not wanted:
+        return {}
     pairs: Iterable[tuple[object, object]] = wanted.items()
     headers = {name.lower(): value for name, value in pairs if isinstance(name, str) and isinstance(value, str)}
     if len(headers) < len(wanted) or not all(is_header(name, value) for name, value in headers.items()):

@@ -6,8 +6,9 @@
 from collections.abc import Callable
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from epp.observability.counting import Distribution, Level
 from epp.observability.pool_metrics import Pool, PoolCollector
 from epp.plugin import Endpoint, Response
 
@@ -28,8 +29,9 @@ class Metrics:
         self.registry = registry
         self._models: dict[str, Counter] = {}
         self._picks: dict[str, Counter] = {}
-        self._declare_decisions(partial(Counter, registry=registry), partial(Histogram, registry=registry))
-        self._declare_answers(partial(Counter, registry=registry), partial(Histogram, registry=registry))
+        self._streams_of: dict[tuple[str, str], Counter] = {}
+        self._declare_decisions(partial(Counter, registry=registry), partial(Distribution, registry=registry))
+        self._declare_answers(partial(Counter, registry=registry), partial(Distribution, registry=registry))
         self._declare_shadow(partial(Counter, registry=registry))
         self._declare_faults(partial(Counter, registry=registry))
         self._reloads = Counter("epp_config_reloads", "New configuration files.", ["result"], registry=registry)
@@ -42,11 +44,11 @@ class Metrics:
         )
         self._is_leader = Gauge("epp_is_leader", "1 for the leader, or where none is elected.", registry=registry)
         self._is_leader.set(1)
-        self._in_flight = Gauge("epp_requests_in_flight", "Requests routed and not ended.", registry=registry)
-        self._streams_open = Gauge("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
-        self._body_bytes_held = Gauge("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
+        self._in_flight = Level("epp_requests_in_flight", "Requests routed and not ended.", registry=registry)
+        self._streams_open = Level("epp_streams_open", "ext_proc streams that have not ended.", registry=registry)
+        self._body_bytes_held = Level("epp_body_bytes_held", "Request bodies held, in bytes.", registry=registry)
 
-    def _declare_decisions(self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]) -> None:
+    def _declare_decisions(self, counter: Callable[..., Counter], histogram: Callable[..., Distribution]) -> None:
         self._requests = counter("epp_requests", "Requests received.", ["model"])
         self._errors = counter("epp_request_errors", "Requests answered by the picker itself.", ["code", "reason"])
         self._picked = counter("epp_picks", "Requests routed to an endpoint.", ["endpoint"])
@@ -69,7 +71,7 @@ class Metrics:
         self._shadow_tokens = counter("epp_shadow_matched_tokens", "Prompt tokens expected to be cached there.", labels)
         self._shadow_load = counter("epp_shadow_requests_met", "Requests that were there already.", labels)
 
-    def _declare_answers(self, counter: Callable[..., Counter], histogram: Callable[..., Histogram]) -> None:
+    def _declare_answers(self, counter: Callable[..., Counter], histogram: Callable[..., Distribution]) -> None:
         self._endpoint_errors = counter("epp_endpoint_errors", "Answers other than 2xx.", ["endpoint", "code"])
         self._tokens = counter("epp_tokens", "Tokens as the engines report them, where answers are shown.", ["kind"])
         self._first_byte = histogram(
@@ -143,11 +145,11 @@ class Metrics:
         self._decisions.observe(duration_s)
         if match_ratio is not None:
             self._matches.observe(match_ratio)
-        self._in_flight.inc()
+        self._in_flight.value += 1
 
     def request_ended(self, response: Response) -> None:
         """Undo what `request_routed` added to the requests in flight, and note what the answer told."""
-        self._in_flight.dec()
+        self._in_flight.value -= 1
         if response.duration_s is not None:
             self._durations.observe(response.duration_s)
         usage = response.usage
@@ -174,16 +176,20 @@ class Metrics:
 
     def stream_opened(self) -> None:
         """Count a stream that begins."""
-        self._streams_open.inc()
+        self._streams_open.value += 1
 
     def stream_closed(self, request_body_mode: str, response_body_mode: str) -> None:
         """Undo `stream_opened`, and count the stream by the body modes that its gateway named."""
-        self._streams_open.dec()
-        self._streams.labels(request_body_mode, response_body_mode).inc()
+        self._streams_open.value -= 1
+        modes = request_body_mode, response_body_mode
+        counter = self._streams_of.get(modes)
+        if counter is None:
+            counter = self._streams_of[modes] = self._streams.labels(*modes)
+        counter.inc()
 
     def body_bytes_held(self, count: int) -> None:
         """Note how many bytes of request bodies are held in all."""
-        self._body_bytes_held.set(count)
+        self._body_bytes_held.value = count
 
     def scrape_failed(self, endpoint: Endpoint, reason: str) -> None:
         """Count a scrape without a usable page, by one of a few reasons; an endpoint that has left has no series."""

@@ -29,7 +29,8 @@ _MEMBERS = (
     *("sampling_params", "extra_key", "input_ids", "text", "image_data", "video_data", "audio_data"),
 )
 """All that a parser asks for; others are passed over, which costs next to nothing."""
-_Known = msgspec.defstruct("_Known", [(name, msgspec.Raw, msgspec.Raw()) for name in _MEMBERS])
+_ABSENT = msgspec.Raw()
+_Known = msgspec.defstruct("_Known", [(name, msgspec.Raw, _ABSENT) for name in _MEMBERS])
 
 
 class Document:
@@ -41,19 +42,21 @@ class Document:
 
     def __contains__(self, name: str) -> bool:
         """Tell whether there is a member of this name."""
-        return bool(bytes(getattr(self._known, name)))
+        return getattr(self._known, name) is not _ABSENT
 
     def get(self, name: str) -> Any:  # noqa: ANN401 - JSON is anything
         """Return a member, ``None`` when there is none; raises `Rejection` (400) for one that cannot be decoded.
 
         Raises `AttributeError` for a name that is not in the list above.
         """
+        raw = getattr(self._known, name)
+        if raw is _ABSENT:
+            return None
         if name not in self._decoded:
-            self._decoded[name] = self._decode(name) if name in self else None
+            self._decoded[name] = self._decode(name, bytes(raw))
         return self._decoded[name]
 
-    def _decode(self, name: str) -> Any:  # noqa: ANN401 - JSON is anything
-        raw = bytes(getattr(self._known, name))
+    def _decode(self, name: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
         if raw.count(b",") > MAX_VALUES and _STRING.sub(b"", raw).count(b",") > MAX_VALUES:
             raise invalid(f"`{name}` has more than {MAX_VALUES} values", name)
         try:
