@@ -1,0 +1,275 @@
+"""A connection of a gateway, on hyper's HTTP/2 engine as `httpunk` has it.
+
+The engine does no I/O: bytes go in, frames and bytes to be sent come out, and each step says by flags what is to be
+done next. `httpunk` has a driver of its own around it, with tasks and queues for each connection and each stream; this
+one does nearly all in the turn of the loop in which bytes come (docs/decisions/0012-transports.md).
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, cast
+
+from httpunk._httpunk import (
+    H2_FLAG_CAPACITY,
+    H2_FLAG_CONN_DONE,
+    H2_FLAG_STOP_ACCEPTING,
+    H2_FLAG_WAKE,
+    H2_HEADERS_OPENED,
+    H2_HEADERS_TRAILERS,
+    H2FrameData,
+    H2FrameGoAway,
+    H2FrameHeaders,
+    H2FramePing,
+    H2FrameRstStream,
+    H2FrameSettings,
+    H2FrameStreamError,
+    H2FrameWindowUpdate,
+    H2ResetVerdict,
+    H2Stopped,
+    H2StreamError,
+    H2Streams,
+)
+from httpunk.exceptions import H2Error, H2Reason, fresh_exc
+
+from epp.extproc.hyper_call import HyperCall
+
+MAX_STREAMS = 30_000
+"""On one connection, less than it has windows for; gateways are the operator's own, and use few connections."""
+STREAM_WINDOW_BYTES = 64 * 1024
+"""What a gateway may send on a stream before it is read."""
+CONNECTION_WINDOW_BYTES = 2**31 - 1
+"""The largest: what streams that wait for room leave unread must not keep others from being read to their end."""
+MAX_FRAME_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+SEND_BUFFER_BYTES = 400 * 1024
+"""What a stream may have written that is not sent yet; hyper's own."""
+MAX_RESETS_OF_OURS = 1024
+"""For violations of the protocol; hyper's own."""
+KEEPALIVE_S = 60
+"""After so long without a packet the kernel asks whether a gateway is still there."""
+KEEPALIVE_PROBES = 3
+
+Serve = Callable[[HyperCall], Coroutine[None, None, None]]
+
+
+class HyperConnection(asyncio.Protocol):
+    """Gives each call to a task of its own."""
+
+    def __init__(self, serve: Serve, *, max_message_bytes: int, on_lost: Callable[["HyperConnection"], None]) -> None:
+        self._serve = serve
+        self._max_message_bytes = max_message_bytes
+        self._on_lost = on_lost
+        self._engine = H2Streams(
+            "server",
+            initial_window_size=STREAM_WINDOW_BYTES,
+            connection_window=CONNECTION_WINDOW_BYTES,
+            max_frame_size=MAX_FRAME_BYTES,
+            max_header_list_size=MAX_HEAD_BYTES,
+            max_send_buf_size=SEND_BUFFER_BYTES,
+            max_concurrent_streams=MAX_STREAMS,
+            max_pending_accept_reset_streams=MAX_STREAMS,
+            max_local_error_reset_streams=MAX_RESETS_OF_OURS,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._takes_no_more = asyncio.Event()
+        self._is_done = False
+        self._is_flushing = False
+        """A flush is due at the end of this turn of the loop."""
+        self._may_write = True
+        self._takers: Mapping[type, Callable[[Any], None]] = {
+            H2FrameData: self._take_data,
+            H2FrameHeaders: self._take_headers,
+            H2FrameRstStream: self._take_reset,
+            H2FrameWindowUpdate: self._take_window,
+            H2FrameSettings: self._take_settings,
+            H2FramePing: self._take_ping,
+            H2FrameGoAway: self._take_goaway,
+            H2FrameStreamError: self._take_error,
+        }
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        _keep_alive(transport.get_extra_info("socket"))
+        self._engine.begin()
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a gateway sends."""
+        try:
+            for frame in self._engine.receive(data):
+                self._take(frame)
+            self.act(self._engine.maybe_goaway_reply())
+        except H2Error as error:
+            # A violation of the protocol by the whole connection: say so and close it.
+            reason = error.args[0] if error.args and isinstance(error.args[0], int) else H2Reason.PROTOCOL_ERROR
+            self.act(self._engine.send_goaway(int(reason)))
+            self._is_done = True
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every call."""
+        self._may_write = False
+        self._stop(self._engine.fail(None if exc is None else fresh_exc(exc)))
+        self._takes_no_more.set()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """Keep what is to be sent."""
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._may_write = True
+        self._flush()
+
+    def act(self, flags: int) -> None:
+        """Do what the engine's verdict asks for."""
+        if not flags:
+            return
+        if flags & H2_FLAG_WAKE and not self._is_flushing:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush)
+        if flags & H2_FLAG_CAPACITY:
+            call = self._engine.next_capacity_wake()
+            if call is not None:
+                cast("HyperCall", call).wake()
+        if flags & H2_FLAG_STOP_ACCEPTING:
+            self._takes_no_more.set()
+        if flags & H2_FLAG_CONN_DONE:
+            self._is_done = True
+
+    async def drain(self) -> None:
+        """Ask the gateway for no more calls, and close when those that are there have ended."""
+        self.act(self._engine.begin_graceful_shutdown())
+        self._flush()
+        await self._takes_no_more.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self.close()
+
+    async def cancel(self) -> None:
+        """End every call, and close."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.close()
+
+    def close(self) -> None:
+        """Send what is to be sent, and close."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _take(self, frame: object) -> None:
+        take = self._takers.get(type(frame))
+        if take is None:
+            return  # priorities, which mean nothing here
+        try:
+            take(frame)
+        except H2StreamError as error:
+            stream, reason, initiator = error.args
+            if initiator != "remote":
+                self._reset(stream, reason)
+
+    def _take_headers(self, frame: H2FrameHeaders) -> None:
+        call = HyperCall(self._engine, self, frame, max_message_bytes=self._max_message_bytes)
+        verdict = self._engine.recv_headers(frame, call)
+        if verdict.kind == H2_HEADERS_OPENED:
+            self._engine.accepted(call.id)
+            if verdict.eof:
+                call.ended()
+            task = self._loop.create_task(self._run(call))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif verdict.kind == H2_HEADERS_TRAILERS:
+            cast("HyperCall", verdict.handle).ended()
+        self.act(verdict.flags)
+
+    def _take_data(self, frame: H2FrameData) -> None:
+        verdict = self._engine.recv_data(frame)
+        call = cast("HyperCall | None", verdict.handle)
+        if call is not None:
+            if verdict.payload is not None:
+                call.received(verdict.payload, is_counted=verdict.budgeted)
+            if verdict.eof:
+                call.ended()
+        self.act(verdict.flags)
+
+    def _take_reset(self, frame: H2FrameRstStream) -> None:
+        reset = self._engine.recv_reset(frame)
+        if reset is not None:
+            call, _, _, flags = reset
+            cast("HyperCall", call).stopped()
+            self.act(flags)
+
+    def _take_window(self, frame: H2FrameWindowUpdate) -> None:
+        self._wake(self._engine.recv_window_update(frame))
+
+    def _take_settings(self, frame: H2FrameSettings) -> None:
+        _, wakes, flags = self._engine.recv_settings(frame)
+        self._wake(wakes)
+        self.act(flags)
+
+    def _take_ping(self, frame: H2FramePing) -> None:
+        self.act(self._engine.recv_ping(frame))
+
+    def _take_goaway(self, frame: H2FrameGoAway) -> None:
+        aborted, flags = self._engine.recv_go_away(frame)
+        self._stop(aborted)
+        self.act(flags)
+
+    def _take_error(self, frame: H2FrameStreamError) -> None:
+        self._reset(frame.stream_id, frame.error_code)
+
+    async def _run(self, call: HyperCall) -> None:
+        """Serve a call; one that fails, or is ended, is reset, and others go on."""
+        try:
+            await self._serve(call)
+        except BaseException:
+            with contextlib.suppress(H2Error):
+                self._act_on_reset(self._engine.reset_stream(call.id, int(H2Reason.INTERNAL_ERROR), "user"))
+            raise
+
+    def _reset(self, stream: int, reason: int) -> None:
+        """End a stream on which the gateway has violated the protocol."""
+        self._act_on_reset(self._engine.reset_on_error(stream, reason))
+
+    def _act_on_reset(self, verdict: H2ResetVerdict) -> None:
+        if verdict.handle is not None:
+            cast("HyperCall", verdict.handle).stopped()
+        self.act(verdict.flags)
+
+    def _stop(self, stopped: list[tuple[object, H2Stopped]]) -> None:
+        for call, _ in stopped:
+            cast("HyperCall", call).stopped()
+
+    def _wake(self, calls: list[object]) -> None:
+        for call in calls:
+            cast("HyperCall", call).wake()
+
+    def _flush(self) -> None:
+        """Send all that is to be sent, in one write."""
+        self._is_flushing = False
+        if not self._may_write or self._transport is None:
+            return
+        content, _ = self._engine.take_pending()
+        if content:
+            self._transport.write(bytes(content))
+        content.release()
+        self._wake(self._engine.credit_written())
+        if self._is_done:
+            self._transport.close()
+
+
+def _keep_alive(sock: socket.socket | None) -> None:
+    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S // KEEPALIVE_PROBES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
