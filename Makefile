@@ -104,9 +104,10 @@ bench-scraping: $(VENV)/.demo  ## Measure what scraping 100 endpoints costs at r
 bench-kube: $(VENV)/.dev  ## Measure what following a cluster costs: 500 pods listed, 1,000 replaced
 	$(BIN)/python bench/kube.py
 
-.PHONY: bench-load
-bench-load: $(VENV)/.dev  ## Measure what a request costs, beside Envoy and beside an echo (needs wrk)
-	$(BIN)/python bench/load/run.py
+BENCH ?=
+.PHONY: bench
+bench: $(VENV)/.dev  ## Measure CPU, latency and memory beside Envoy and an echo, and judge them (needs wrk, h2load); BENCH= chooses
+	PYTHONPATH=bench $(BIN)/python -m load $(BENCH)
 
 .PHONY: test-grpcio
 test-grpcio: $(VENV)/.dev  ## Run everything that starts a picker on grpcio, the transport that is not the default
