@@ -1,12 +1,9 @@
 """Fields of protobuf's wire format (protobuf.dev, "Encoding"), for the few answers that the picker writes.
 
-The same answers made of protobuf's objects take several times as long (`bench/micro/request.py`). Contents are lists of
-parts, joined once: an answer with a piece of a body copies it once.
+The same answers made of protobuf's objects take several times as long (`bench/micro/request.py`).
 """
 
 from collections.abc import Sequence
-
-Parts = Sequence[bytes]
 
 _ONE_BYTE = 0x80
 _LENGTHS = [bytes((length,)) for length in range(_ONE_BYTE)]
@@ -45,6 +42,14 @@ def field(tagged: bytes, content: bytes) -> bytes:
     return tagged + varint(len(content)) + content
 
 
-def wrapped(tagged: bytes, parts: Parts) -> Parts:
-    """Return a field whose content has these parts."""
-    return [tagged + varint(sum(map(len, parts))), *parts]
+def wrapped(tags: Sequence[bytes], *parts: bytes) -> bytes:
+    """Return fields in one another, the innermost first, with these parts as the content of the innermost one.
+
+    The parts are copied once, however deep they are.
+    """
+    size, head = sum(map(len, parts)), b""
+    for tagged in tags:
+        prefix = tagged + varint(size)
+        size += len(prefix)
+        head = prefix + head
+    return b"".join((head, *parts))

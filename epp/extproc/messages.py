@@ -1,6 +1,7 @@
 """The answers that a session gives, as the bytes of protobuf messages."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from epp._pb import external_processor_pb2 as pb
 from epp._pb.base_pb2 import HeaderValue, HeaderValueOption
 from epp._pb.http_status_pb2 import HttpStatus
-from epp.extproc.encoding import Parts, choice, field, flag, tag, wrapped
+from epp.extproc.encoding import choice, field, flag, tag, varint, wrapped
 from epp.extproc.headers import (
     CONTROL_HEADERS,
     DESTINATION,
@@ -49,7 +50,7 @@ _NO_LENGTH = _removal(["content-length"])
 
 def continue_request_headers() -> bytes:
     """Say "go on" to request headers, without what the client says about where."""
-    return _answer(REQUEST_HEADERS, _common(headers=_removal([DESTINATION]) + _NO_CONTROLS))
+    return wrapped((_RESPONSE, REQUEST_HEADERS), _common(_removal([DESTINATION]) + _NO_CONTROLS))
 
 
 def go_on(kind: bytes) -> bytes:
@@ -59,24 +60,33 @@ def go_on(kind: bytes) -> bytes:
 
 def route_by_headers(destination: str, headers: Headers = NO_HEADERS) -> bytes:
     """Answer request headers with where the request goes."""
-    common = _common(headers=_routed(destination, headers), clears_route_cache=True)
-    return _answer(REQUEST_HEADERS, common, metadata=_destination_metadata(destination))
+    if not headers:
+        return _route_by_headers(destination)
+    common = _common(_routed(destination, headers), _CLEAR_ROUTE_CACHE)
+    return wrapped((_RESPONSE, REQUEST_HEADERS), common) + _destination_metadata(destination)
+
+
+@lru_cache(maxsize=1024)
+def _route_by_headers(destination: str) -> bytes:
+    """Return the answer of most requests: there are as many of them as endpoints."""
+    common = _common(_routed(destination, NO_HEADERS), _CLEAR_ROUTE_CACHE)
+    return wrapped((_RESPONSE, REQUEST_HEADERS), common) + _destination_metadata(destination)
 
 
 def route_by_body(
     destination: str, headers: Headers = NO_HEADERS, *, new_body: bytes | None = None, given_back: bytes | None = None
 ) -> bytes:
     """Answer a request body with where the request goes; see `replace_body` and `give_back` for what becomes of it."""
-    body: Parts = ()
+    body = b""
     if new_body is not None:
         headers = {**headers, "content-length": str(len(new_body))}
-        body = wrapped(_BODY, [new_body])
+        body = wrapped((_BODY, _BODY_MUTATION), new_body)
     mutation = _routed(destination, headers)
     if new_body is None and given_back is not None:
         mutation += _NO_LENGTH
-        body = _streamed(given_back, end_of_stream=False)
-    common = _common(headers=mutation, body=body, clears_route_cache=True)
-    return _answer(REQUEST_BODY, common, metadata=_destination_metadata(destination))
+        body = wrapped((_STREAMED, _BODY_MUTATION), *_piece(given_back, end_of_stream=False))
+    common = _common(mutation, body, _CLEAR_ROUTE_CACHE)
+    return wrapped((_RESPONSE, REQUEST_BODY), common) + _destination_metadata(destination)
 
 
 def replace_body(kind: bytes, body: bytes, *, is_buffered: bool) -> bytes:
@@ -85,7 +95,7 @@ def replace_body(kind: bytes, body: bytes, *, is_buffered: bool) -> bytes:
     Envoy answers 500 when a buffered body changes its length and ``content-length`` does not say so.
     """
     mutation = _overwrite("content-length", str(len(body))) if is_buffered else b""
-    return _answer(kind, _common(headers=mutation, body=wrapped(_BODY, [body])))
+    return wrapped((_RESPONSE, kind), _common(mutation, wrapped((_BODY, _BODY_MUTATION), body)))
 
 
 def give_back(kind: bytes, body: bytes, *, end_of_stream: bool) -> bytes:
@@ -95,13 +105,16 @@ def give_back(kind: bytes, body: bytes, *, end_of_stream: bool) -> bytes:
     provided that ``content-length`` is gone, which would be compared with them. STREAMED takes them for a body that
     comes in one message; the second of several is an error there.
     """
-    return _answer(kind, _common(headers=_NO_LENGTH, body=_streamed(body, end_of_stream=end_of_stream)))
+    piece = wrapped((_STREAMED, _BODY_MUTATION), *_piece(body, end_of_stream=end_of_stream))
+    return wrapped((_RESPONSE, kind), _common(_NO_LENGTH, piece))
 
 
 def stream_body(kind: bytes, body: bytes, *, end_of_stream: bool) -> Iterator[bytes]:
     """Give a body, or a piece of one, back in chunks, the last one marked when ``end_of_stream``."""
     for chunk, is_last in _chunks(body):
-        yield _answer(kind, _common(body=_streamed(chunk, end_of_stream=end_of_stream and is_last)))
+        yield wrapped(
+            (_STREAMED, _BODY_MUTATION, _RESPONSE, kind), *_piece(chunk, end_of_stream=end_of_stream and is_last)
+        )
 
 
 def answer_response_headers(headers: Headers, *, drops_length: bool) -> bytes:
@@ -109,7 +122,7 @@ def answer_response_headers(headers: Headers, *, drops_length: bool) -> bytes:
     if not headers and not drops_length:
         return go_on(RESPONSE_HEADERS)
     mutation = b"".join(_overwrite(name, value) for name, value in headers.items())
-    return _answer(RESPONSE_HEADERS, _common(headers=mutation + _NO_LENGTH if drops_length else mutation))
+    return wrapped((_RESPONSE, RESPONSE_HEADERS), _common(mutation + _NO_LENGTH if drops_length else mutation))
 
 
 def reject(rejection: Rejection) -> bytes:
@@ -135,23 +148,15 @@ def reject(rejection: Rejection) -> bytes:
     return pb.ProcessingResponse(immediate_response=immediate).SerializeToString()
 
 
-def _answer(kind: bytes, common: Parts, *, metadata: bytes = b"") -> bytes:
-    return b"".join(wrapped(kind, wrapped(_RESPONSE, common))) + metadata
+def _common(headers: bytes, *more: bytes) -> bytes:
+    """Return the content of a `CommonResponse`: a mutation of headers, none when empty, and further fields."""
+    return b"".join((field(_HEADER_MUTATION, headers) if headers else b"", *more))
 
 
-def _common(*, headers: bytes = b"", body: Parts = (), clears_route_cache: bool = False) -> Parts:
-    """Return a `CommonResponse`: mutations of headers and of the body, each nothing when empty."""
-    return [
-        field(_HEADER_MUTATION, headers) if headers else b"",
-        *(wrapped(_BODY_MUTATION, body) if body else ()),
-        _CLEAR_ROUTE_CACHE if clears_route_cache else b"",
-    ]
-
-
-def _streamed(chunk: bytes, *, end_of_stream: bool) -> Parts:
-    """Return a `BodyMutation` that is a piece of a stream."""
-    parts = wrapped(_CHUNK, [chunk]) if chunk else ()
-    return wrapped(_STREAMED, [*parts, _END_OF_STREAM] if end_of_stream else parts)
+def _piece(chunk: bytes, *, end_of_stream: bool) -> tuple[bytes, ...]:
+    """Return the content of a `StreamedBodyResponse`, in parts."""
+    head = (_CHUNK + varint(len(chunk)), chunk) if chunk else ()
+    return (*head, _END_OF_STREAM) if end_of_stream else head
 
 
 def _routed(destination: str, headers: Headers) -> bytes:
