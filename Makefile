@@ -30,7 +30,7 @@ test-unit: $(VENV)/.dev  ## Run the tests that need no network and no Envoy; tak
 	$(BIN)/python -m pytest tests/unit
 
 .PHONY: check
-check: lint types layers protos-check test  ## Everything that CI checks
+check: lint types layers protos-check budgets test  ## Everything that CI checks
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Lint and formatting
@@ -119,6 +119,11 @@ bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 	PYTHONPATH=plugins $(BIN)/python bench/micro/prefix.py
 	$(BIN)/python bench/micro/scheduling.py
 	$(BIN)/python bench/micro/request.py
+
+BUDGETS ?=
+.PHONY: budgets
+budgets: $(VENV)/.dev  ## Tell whether the hot path takes more instructions than it did; BUDGETS=--write sets new budgets
+	$(BIN)/python bench/micro/budgets.py $(BUDGETS)
 
 .PHONY: e2e-matrix
 e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md

@@ -44,6 +44,7 @@ ANSWER = {
     "server": "uvicorn",
     "x-envoy-upstream-service-time": "11",
 }
+CHUNK = b'data: {"choices": [{"text": "e"}]}\n\n'
 MESSAGE_BYTES = 16_384
 """What Envoy puts into one message."""
 
@@ -55,8 +56,8 @@ def headers_of(head: dict[str, str]) -> pb.HttpHeaders:
     )
 
 
-def messages_of(body_bytes: int) -> list[bytes]:
-    """Return what Envoy sends for a request with a body of this size, and for its answer."""
+def messages_of(body_bytes: int, *, chunks: int = 0) -> list[bytes]:
+    """Return what Envoy sends for a request with a body of this size, and for its answer: its head, and its pieces."""
     body = b'{"model": "tiny", "messages": [{"role": "user", "content": "%s"}]}' % (
         b"an endpoint picker " * (body_bytes // 19)
     )
@@ -68,7 +69,10 @@ def messages_of(body_bytes: int) -> list[bytes]:
     ]
     end = pb.ProcessingRequest(request_body=pb.HttpBody(end_of_stream=True))
     answer = pb.ProcessingRequest(response_headers=headers_of(ANSWER))
-    return [message.SerializeToString() for message in (head, *pieces, end, answer)]
+    if chunks:
+        head.protocol_config.response_body_mode = ProcessingMode.FULL_DUPLEX_STREAMED
+    shown = [pb.ProcessingRequest(response_body=pb.HttpBody(body=CHUNK)) for _ in range(chunks)]
+    return [message.SerializeToString() for message in (head, *pieces, end, answer, *shown)]
 
 
 class Call:

@@ -16,6 +16,7 @@ from epp.observability import Metrics, make_logger
 from epp.plugin import Endpoint, InferenceRequest, PrefixMatches
 from epp.plugin.endpoint import Settling
 from epp.plugin.testing import make_endpoint, make_request
+from epp.scheduling import Scheduler
 
 BOUNDS_US = {10: 15.0, 100: 60.0, 1000: 600.0}
 """By number of endpoints."""
@@ -45,14 +46,17 @@ def matched_request(pool: list[Endpoint], rng: random.Random) -> InferenceReques
     return request
 
 
+def make_scheduler(rng: random.Random) -> Scheduler:
+    """Return that of the default profile, over a pool that has settled."""
+    log, metrics = make_logger(0, stream=sys.stderr), Metrics(CollectorRegistry())
+    surroundings = Surroundings(metrics=metrics, log=log, random=rng, settling=Settling(until_s=0.0))
+    return assemble_text(None, surroundings).scheduler
+
+
 def main() -> int:
     """Print the table; 1 when a decision takes longer than it may."""
     rng = random.Random(0)  # noqa: S311 - loads, not secrets
-    log = make_logger(0, stream=sys.stderr)
-    surroundings = Surroundings(
-        metrics=Metrics(CollectorRegistry()), log=log, random=rng, settling=Settling(until_s=0.0)
-    )
-    scheduler = assemble_text(None, surroundings).scheduler
+    scheduler = make_scheduler(rng)
     print("| endpoints | decision us | may take us |\n|---|---|---|")
     is_late = False
     for count, bound_us in BOUNDS_US.items():

@@ -132,9 +132,10 @@ class Director:
 
     async def _decide(self, request: InferenceRequest, subset: Sequence[str] | None) -> Decision:
         """Return where the request goes. The pool is read again after every wait: it may have changed meanwhile."""
-        for producer in self._producers:
-            await producer.produce(request, self._candidates(subset))
         candidates = self._candidates(subset)
+        for producer in self._producers:
+            if await producer.produce(request, candidates):
+                candidates = self._candidates(subset)
         for admitter in self._admitters:
             admitter.admit(request, candidates)
         decision = self._scheduler.schedule(request, candidates)

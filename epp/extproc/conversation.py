@@ -92,7 +92,7 @@ class Conversation:
         except Rejection as rejection:
             self._reject(rejection)
         else:
-            self._share.hold(self._session.held_bytes)
+            self._note_held()
             if arrived is not None:
                 await self._decide(arrived)
         await self._write_answers()
@@ -101,15 +101,15 @@ class Conversation:
     async def _next(self) -> ProcessingRequest | None:
         """Return the next message; raises `TimeoutError` when a request that is incomplete gets no further."""
         session = self._session
-        is_collecting, may_be_waiting = session.is_collecting, session.may_be_waiting
-        if is_collecting and session.held_bytes and not may_be_waiting:
+        if not session.is_collecting:
+            return await self._stream.read()
+        may_be_waiting = session.may_be_waiting
+        if session.held_bytes and not may_be_waiting:
             # One that holds nothing takes one message more in: often it is all, and done with at once.
             await self._wait_for_room()
         reading = Begun(self._stream.read())
         if reading.is_done:
             return reading.result
-        if not is_collecting:
-            return await reading
         if may_be_waiting:
             # If it does not come soon, decide without it, and then wait as long as it takes.
             async with Impatience(self._act):
@@ -157,8 +157,13 @@ class Conversation:
     async def _write_answers(self) -> None:
         if self._session.has_answers:
             await self._stream.write(self._session.take_answers())
-        self._share.hold(self._session.held_bytes)
+        self._note_held()
         self._is_answered = self._routed is not None
+
+    def _note_held(self) -> None:
+        held_bytes = self._session.held_bytes
+        if held_bytes != self._share.held_bytes:
+            self._share.hold(held_bytes)
 
 
 class Begun(Generic[T]):

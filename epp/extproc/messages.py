@@ -1,6 +1,6 @@
 """The answers that a session gives, as the bytes of protobuf messages."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -109,12 +109,15 @@ def give_back(kind: bytes, body: bytes, *, end_of_stream: bool) -> bytes:
     return wrapped((_RESPONSE, kind), _common(_NO_LENGTH, piece))
 
 
-def stream_body(kind: bytes, body: bytes, *, end_of_stream: bool) -> Iterator[bytes]:
+def stream_body(kind: bytes, body: bytes, *, end_of_stream: bool) -> Answers:
     """Give a body, or a piece of one, back in chunks, the last one marked when ``end_of_stream``."""
-    for chunk, is_last in _chunks(body):
-        yield wrapped(
-            (_STREAMED, _BODY_MUTATION, _RESPONSE, kind), *_piece(chunk, end_of_stream=end_of_stream and is_last)
-        )
+    if len(body) <= MAX_CHUNK_BYTES:
+        return (_chunk(kind, body, end_of_stream=end_of_stream),)
+    last = (len(body) - 1) // MAX_CHUNK_BYTES * MAX_CHUNK_BYTES
+    return (
+        _chunk(kind, body[start : start + MAX_CHUNK_BYTES], end_of_stream=end_of_stream and start == last)
+        for start in range(0, len(body), MAX_CHUNK_BYTES)
+    )
 
 
 def answer_response_headers(headers: Headers, *, drops_length: bool) -> bytes:
@@ -153,6 +156,19 @@ def _common(headers: bytes, *more: bytes) -> bytes:
     return b"".join((field(_HEADER_MUTATION, headers) if headers else b"", *more))
 
 
+def _chunk(kind: bytes, chunk: bytes, *, end_of_stream: bool) -> bytes:
+    if end_of_stream:
+        return _chunk_head(kind, len(chunk), 1) + chunk + _END_OF_STREAM
+    return _chunk_head(kind, len(chunk), 0) + chunk
+
+
+@lru_cache(maxsize=4096)
+def _chunk_head(kind: bytes, length: int, is_last: int) -> bytes:
+    """Return what comes before a chunk, which depends on its length alone: streamed answers come in few lengths."""
+    answer = wrapped((_STREAMED, _BODY_MUTATION, _RESPONSE, kind), *_piece(bytes(length), end_of_stream=bool(is_last)))
+    return answer[: len(answer) - length - is_last * len(_END_OF_STREAM)]
+
+
 def _piece(chunk: bytes, *, end_of_stream: bool) -> tuple[bytes, ...]:
     """Return the content of a `StreamedBodyResponse`, in parts."""
     head = (_CHUNK + varint(len(chunk)), chunk) if chunk else ()
@@ -180,10 +196,3 @@ def _entry(key: str, value: bytes) -> bytes:
 def _overwrite(name: str, value: str) -> bytes:
     header = field(_KEY, name.encode()) + (field(_RAW_VALUE, value.encode()) if value else b"")
     return field(_SET_HEADERS, field(_HEADER, header) + _OVERWRITE)
-
-
-def _chunks(body: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield the body in pieces that fit, and whether each is the last; an empty body is one empty piece."""
-    starts: Sequence[int] = range(0, len(body), MAX_CHUNK_BYTES) or (0,)
-    for start in starts:
-        yield body[start : start + MAX_CHUNK_BYTES], start == starts[-1]

@@ -63,6 +63,11 @@ class RequestPhase:
         self._has_lost_patience = False
 
     @property
+    def is_collecting(self) -> bool:
+        """Tell whether it is still to come, or a part of it."""
+        return self.phase is Phase.HEAD or self.phase is Phase.BODY
+
+    @property
     def may_be_waiting(self) -> bool:
         """Tell whether the gateway, saying nothing, may be waiting for the head's answer.
 

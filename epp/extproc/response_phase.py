@@ -20,13 +20,11 @@ class ResponsePhase:
     def __init__(self, answer: Callable[[Answers], None]) -> None:
         self.mode: int | None = None
         """The response body mode that the gateway says it uses; ``None``: it does not say."""
-        self.has_begun = False
         self._has_body = False
         self._answer = answer
 
     def receive_headers(self, message: pb.ProcessingRequest, routed: RoutedRequest | None) -> None:
         """Take the response's head in."""
-        self.has_begun = True
         headers: messages.Headers = {}
         if routed is not None:
             headers = routed.response_head(read_head(message.response_headers.headers), served_by(message))
@@ -38,7 +36,6 @@ class ResponsePhase:
 
     def receive_body(self, body: pb.HttpBody, routed: RoutedRequest | None, *, may_split: bool) -> None:
         """Take a piece of the response's body in; ``may_split`` when the gateway is known to stream in full duplex."""
-        self.has_begun = True
         is_whole = body.end_of_stream and not self._has_body
         self._has_body = True
         chunk = body.body

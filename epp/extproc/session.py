@@ -12,9 +12,11 @@ from epp._pb import external_processor_pb2 as pb
 from epp.director import ArrivedRequest, RoutedRequest
 from epp.extproc.messages import Answers
 from epp.extproc.metadata import mode_name, subset_hint
-from epp.extproc.request_phase import AnyEndpoint, Phase, RequestPhase
+from epp.extproc.request_phase import AnyEndpoint, RequestPhase
 from epp.extproc.response_phase import ResponsePhase
 from epp.plugin import Rejection
+
+_OF_RESPONSE = frozenset({"response_headers", "response_body", "response_trailers"})
 
 
 class Session:
@@ -26,17 +28,13 @@ class Session:
         self._response = ResponsePhase(self._answers.append)
         self._routed: RoutedRequest | None = None
         self._is_over = False
-
-    @property
-    def is_collecting(self) -> bool:
-        """Tell whether the request is still to come, or a part of it."""
-        phase = self._request.phase
-        return (phase is Phase.HEAD or phase is Phase.BODY) and not self._response.has_begun
+        self.is_collecting = True
+        """Whether the request is still to come, or a part of it; once it is not, it never is again."""
 
     @property
     def may_be_waiting(self) -> bool:
         """Tell whether the gateway may be waiting for us: if nothing comes for a while, `lose_patience`."""
-        return self._request.may_be_waiting and self.is_collecting
+        return self.is_collecting and self._request.may_be_waiting
 
     @property
     def held_bytes(self) -> int:
@@ -61,30 +59,27 @@ class Session:
         """
         if self._is_over:
             return None
-        self._note_hints(message)
-        match message.WhichOneof("request"):
-            case "request_headers":
-                return self._request.receive_headers(message.request_headers)
-            case "request_body":
-                return self._request.receive_body(message.request_body)
-            case "request_trailers":
-                return self._request.receive_trailers()
-            case "response_headers":
-                self._note_response_begins()
-                self._response.receive_headers(message, self._routed)
-            case "response_body":
-                self._note_response_begins()
-                self._response.receive_body(message.response_body, self._routed, may_split=self._request.may_split)
-            case "response_trailers":
-                self._note_response_begins()
-                self._response.receive_trailers(self._routed)
-            case None:
-                pass
-        return None
+        if message.HasField("protocol_config"):
+            self._request.mode = message.protocol_config.request_body_mode
+            self._response.mode = message.protocol_config.response_body_mode
+        kind = message.WhichOneof("request")
+        if kind in _OF_RESPONSE:
+            self._receive_response(kind, message)
+            return None
+        if self.is_collecting:
+            hint = subset_hint(message)
+            if hint is not None:
+                self._request.subset = hint
+        arrived = self._receive_request(kind, message)
+        self.is_collecting = self.is_collecting and self._request.is_collecting
+        return arrived
 
     def lose_patience(self) -> ArrivedRequest | None:
         """Decide on what is there; returns the request if that is what the gateway may be waiting for."""
-        return self._request.lose_patience() if self.may_be_waiting else None
+        if not self.may_be_waiting:
+            return None
+        self.is_collecting = False
+        return self._request.lose_patience()
 
     def route(self, routed: RoutedRequest) -> None:
         """Answer the complete request with where it goes."""
@@ -94,6 +89,7 @@ class Session:
     def reject(self, rejection: Rejection) -> None:
         """Answer the request in place of a model server; the conversation is over with it."""
         self._is_over = True
+        self.is_collecting = False
         self._request.reject(rejection)
 
     @property
@@ -111,16 +107,26 @@ class Session:
         self._answers.clear()
         return itertools.chain.from_iterable(answers)
 
-    def _note_hints(self, message: pb.ProcessingRequest) -> None:
-        if message.HasField("protocol_config"):
-            self._request.mode = message.protocol_config.request_body_mode
-            self._response.mode = message.protocol_config.response_body_mode
-        if self.is_collecting:
-            hint = subset_hint(message)
-            if hint is not None:
-                self._request.subset = hint
+    def _receive_request(self, kind: str | None, message: pb.ProcessingRequest) -> ArrivedRequest | None:
+        match kind:
+            case "request_headers":
+                return self._request.receive_headers(message.request_headers)
+            case "request_body":
+                return self._request.receive_body(message.request_body)
+            case "request_trailers":
+                return self._request.receive_trailers()
+            case _:
+                return None
 
-    def _note_response_begins(self) -> None:
+    def _receive_response(self, kind: str | None, message: pb.ProcessingRequest) -> None:
         """Let go of a request that is still incomplete: somebody before the model servers has answered it."""
         if self.is_collecting:
+            self.is_collecting = False
             self._request.abandon()
+        match kind:
+            case "response_body":
+                self._response.receive_body(message.response_body, self._routed, may_split=self._request.may_split)
+            case "response_headers":
+                self._response.receive_headers(message, self._routed)
+            case _:
+                self._response.receive_trailers(self._routed)

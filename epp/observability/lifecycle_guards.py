@@ -44,11 +44,13 @@ class GuardedProducer:
         self._produce = one.produce
         self._deadline_s = _deadline_s(guard.plugin, getattr(one, "deadline_s", PRODUCER_DEADLINE_S))
 
-    async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> None:
-        """Let the plugin attach its attributes; its `Rejection` passes."""
+    async def produce(self, request: InferenceRequest, candidates: Sequence[Endpoint]) -> bool:
+        """Let the plugin attach its attributes; its `Rejection` passes. Tells whether that took a wait."""
         pending = self._guard.attempt("produce", self._produce, request, candidates)
-        if inspect.isawaitable(pending):
-            await self._guard.attempt_until("produce", self._deadline_s, pending)
+        if pending is None or not inspect.isawaitable(pending):
+            return False
+        await self._guard.attempt_until("produce", self._deadline_s, pending)
+        return True
 
 
 class GuardedAdmitter:

@@ -1,7 +1,7 @@
 """A request's JSON object, and the fields that every API has under some name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -55,6 +55,11 @@ class Document:
         if name not in self._decoded:
             self._decoded[name] = self._decode(name, bytes(raw))
         return self._decoded[name]
+
+    def those(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the members of these names that are there, and are not empty; raises as `get` does."""
+        known = self._known
+        return {name: value for name in names if getattr(known, name) is not _ABSENT and (value := self.get(name))}
 
     def _decode(self, name: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
         if raw.count(b",") > MAX_VALUES and _STRING.sub(b"", raw).count(b",") > MAX_VALUES:

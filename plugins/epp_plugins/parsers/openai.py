@@ -58,7 +58,7 @@ def _chat(document: Document) -> Sequence[bytes]:
 
 def _template_inputs(document: Document) -> dict[str, object]:
     """Return the members, beside the messages, that a chat template makes a prompt of."""
-    return {name: value for name in _TEMPLATE_INPUTS if (value := document.get(name))}
+    return document.those(_TEMPLATE_INPUTS)
 
 
 def _completions(document: Document) -> Sequence[bytes]:
