@@ -62,7 +62,7 @@ class Document:
         return {name: value for name in names if getattr(known, name) is not _ABSENT and (value := self.get(name))}
 
     def _decode(self, name: str, raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-        if raw.count(b",") > MAX_VALUES and _STRING.sub(b"", raw).count(b",") > MAX_VALUES:
+        if len(raw) > MAX_VALUES and raw.count(b",") > MAX_VALUES and _STRING.sub(b"", raw).count(b",") > MAX_VALUES:
             raise invalid(f"`{name}` has more than {MAX_VALUES} values", name)
         try:
             return msgspec.json.decode(raw)

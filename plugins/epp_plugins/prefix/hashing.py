@@ -10,13 +10,11 @@ def chain(seed: int, content: bytes, *, block_bytes: int, max_blocks: int) -> li
     whole has none: engines cache whole blocks only.
     """
     blocks = min(len(content) // block_bytes, max_blocks)
-    view = memoryview(content)
-    hashes = []
     previous = seed
-    for start in range(0, blocks * block_bytes, block_bytes):
-        previous = xxh3_64_intdigest(view[start : start + block_bytes], previous)
-        hashes.append(previous)
-    return hashes
+    return [
+        previous := xxh3_64_intdigest(content[start : start + block_bytes], previous)
+        for start in range(0, blocks * block_bytes, block_bytes)
+    ]
 
 
 def prompt_seed(model: str, cache_salt: str = "") -> int:
