@@ -12,6 +12,7 @@ from epp.kube import pool as pool_module
 from tests.fakes.doctor_cluster import DoctorCluster, running_doctor_cluster
 from tests.fakes.kube_api import KubeApi, running_api
 from tests.fakes.transports import Running, running
+from tests.fakes.upstream import Upstream, running_upstreams
 
 
 @pytest.fixture
@@ -41,3 +42,9 @@ async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     async with running(request.param) as one:
         yield one
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[list[Upstream]]:
+    async with running_upstreams(2) as started:
+        yield started

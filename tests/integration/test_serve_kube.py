@@ -1,7 +1,6 @@
 """``epp serve`` as a process on Kubernetes, with a real client of a fake API server."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -10,18 +9,12 @@ from epp.demo.envoy import BodyMode
 from epp.demo.parts import HOST
 from tests.fakes.kube_api import CORE, LEASES, NEW_GROUP, POOLS, KubeApi, pod, pool
 from tests.fakes.running import PATIENCE_S, running_envoy, starting_picker
-from tests.fakes.upstream import Upstream, running_upstreams
+from tests.fakes.upstream import Upstream
 from tests.integration.test_serve import NOT_SERVING, SERVING, health_of
 
 PODS, POOL = f"{CORE}/pods", f"{POOLS}/inferencepools"
 LLAMA = ("--pool-name", "llama", "--pool-namespace", "default")
 PROMPT = b'{"model": "m", "prompt": "hello"}'
-
-
-@pytest.fixture
-async def upstreams() -> AsyncIterator[list[Upstream]]:
-    async with running_upstreams(2) as running:
-        yield running
 
 
 @pytest.fixture
@@ -115,7 +108,9 @@ async def test_only_the_leader_is_ready_and_hands_over_as_it_goes(cluster: KubeA
         async with starting_picker(*flags) as standby:
             await standby.event(event="serving")
             await standby.event(event="leadership", is_leader=False)
-            assert await standby.readiness() == (503, "not yet: this picker is the leader\n")
+            async with asyncio.timeout(PATIENCE_S):
+                while await standby.readiness() != (503, "not yet: this picker is the leader\n"):
+                    await asyncio.sleep(0.05)
             assert await health_of(standby, "liveness") == SERVING
             assert await standby.metric("epp_endpoints_ready") == 2, "kept warm"
             leader.child.process.terminate()
