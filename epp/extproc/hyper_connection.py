@@ -100,6 +100,8 @@ class HyperConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what a gateway sends."""
+        if self._is_done:
+            return
         try:
             for frame in self._engine.receive(data):
                 self._take(frame)
@@ -108,12 +110,14 @@ class HyperConnection(asyncio.Protocol):
             # A violation of the protocol by the whole connection: say so and close it.
             reason = error.args[0] if error.args and isinstance(error.args[0], int) else H2Reason.PROTOCOL_ERROR
             self.act(self._engine.send_goaway(int(reason)))
-            self._is_done = True
-        self._flush()
+            self.close()
+            self._stop(self._engine.fail(fresh_exc(error)))
+        else:
+            self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every call."""
-        self._may_write = False
+        self._transport = None
         self._stop(self._engine.fail(None if exc is None else fresh_exc(exc)))
         self._takes_no_more.set()
         self._on_lost(self)
@@ -162,9 +166,8 @@ class HyperConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is to be sent, and close."""
+        self._is_done = True
         self._flush()
-        if self._transport is not None:
-            self._transport.close()
 
     def _take(self, frame: object) -> None:
         take = self._takers.get(type(frame))
@@ -254,9 +257,9 @@ class HyperConnection(asyncio.Protocol):
             cast("HyperCall", call).wake()
 
     def _flush(self) -> None:
-        """Send all that is to be sent, in one write."""
+        """Send all that is to be sent, in one write; the last of it also to a gateway that is slow to read."""
         self._is_flushing = False
-        if not self._may_write or self._transport is None:
+        if self._transport is None or not (self._may_write or self._is_done):
             return
         content, _ = self._engine.take_pending()
         if content:
@@ -265,6 +268,7 @@ class HyperConnection(asyncio.Protocol):
         self._wake(self._engine.credit_written())
         if self._is_done:
             self._transport.close()
+            self._transport = None
 
 
 def _keep_alive(sock: socket.socket | None) -> None:
