@@ -45,6 +45,8 @@ MAX_FRAME_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 SEND_BUFFER_BYTES = 400 * 1024
 """What a stream may have written that is not sent yet; hyper's own."""
+MAX_UNANSWERED_BYTES = 256 * 1024
+"""What is read of a gateway that does not read itself: what it sends may want answers, which have to be kept."""
 MAX_RESETS_OF_OURS = 1024
 """For violations of the protocol; hyper's own."""
 KEEPALIVE_S = 60
@@ -80,6 +82,8 @@ class HyperConnection(asyncio.Protocol):
         self._is_flushing = False
         """A flush is due at the end of this turn of the loop."""
         self._may_write = True
+        self._unanswered_bytes = 0
+        """What has come since it may not write."""
         self._takers: Mapping[type, Callable[[Any], None]] = {
             H2FrameData: self._take_data,
             H2FrameHeaders: self._take_headers,
@@ -102,6 +106,8 @@ class HyperConnection(asyncio.Protocol):
         """Take what a gateway sends."""
         if self._is_done:
             return
+        if not self._may_write:
+            self._read_less(len(data))
         try:
             for frame in self._engine.receive(data):
                 self._take(frame)
@@ -129,6 +135,9 @@ class HyperConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send on."""
         self._may_write = True
+        self._unanswered_bytes = 0
+        if self._transport is not None:
+            self._transport.resume_reading()
         self._flush()
 
     def act(self, flags: int) -> None:
@@ -168,6 +177,12 @@ class HyperConnection(asyncio.Protocol):
         """Send what is to be sent, and close."""
         self._is_done = True
         self._flush()
+
+    def _read_less(self, received_bytes: int) -> None:
+        """Leave a gateway alone that only sends, until it reads."""
+        self._unanswered_bytes += received_bytes
+        if self._unanswered_bytes > MAX_UNANSWERED_BYTES and self._transport is not None:
+            self._transport.pause_reading()
 
     def _take(self, frame: object) -> None:
         take = self._takers.get(type(frame))

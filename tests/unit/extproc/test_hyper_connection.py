@@ -2,7 +2,10 @@
 
 import asyncio
 
+from hyperframe.frame import PingFrame
+
 from epp.extproc.framing import framed
+from epp.extproc.hyper_connection import MAX_UNANSWERED_BYTES
 from epp.extproc.rpc import OK, Call, Status
 from tests.fakes.gateway import Gateway, data_of, reasons_of
 from tests.fakes.transports import ECHO, HANGS, echo
@@ -40,3 +43,20 @@ async def test_what_was_answered_goes_out_before_a_drained_connection_is_closed(
     assert data_of(await gateway.answers()) == framed(b"late")
     await draining
     assert gateway.wire.is_closed
+
+
+async def test_gateway_that_reads_nothing_is_not_read_for_ever() -> None:
+    """Every ping wants an answer, which has to be kept."""
+    gateway = Gateway({ECHO: echo})
+    gateway.connection.pause_writing()
+    pings = PingFrame(0, b"12345678").serialize() * 1000
+    sent = 0
+    while gateway.wire.is_read:
+        gateway.connection.data_received(pings)
+        sent += len(pings)
+    assert sent < MAX_UNANSWERED_BYTES + 2 * len(pings)
+    gateway.connection.resume_writing()
+    assert gateway.wire.is_read
+    assert len(gateway.received()) > sent // len(pings)
+    gateway.connection.data_received(pings)
+    assert gateway.wire.is_read
