@@ -59,10 +59,11 @@ Serve = Callable[[HyperCall], Coroutine[None, None, None]]
 class HyperConnection(asyncio.Protocol):
     """Gives each call to a task of its own."""
 
-    def __init__(self, serve: Serve, *, max_message_bytes: int, on_lost: Callable[["HyperConnection"], None]) -> None:
+    def __init__(self, serve: Serve, connections: set["HyperConnection"], *, max_message_bytes: int) -> None:
+        """Take what serves a call, and where this is to be found while it is connected."""
         self._serve = serve
+        self._connections = connections
         self._max_message_bytes = max_message_bytes
-        self._on_lost = on_lost
         self._engine = H2Streams(
             "server",
             initial_window_size=STREAM_WINDOW_BYTES,
@@ -96,7 +97,8 @@ class HyperConnection(asyncio.Protocol):
         }
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Begin; not called where there is no handshake of TLS, as when a probe looks whether the port is open."""
+        self._connections.add(self)
         self._transport = cast("asyncio.Transport", transport)
         _keep_alive(transport.get_extra_info("socket"))
         self._engine.begin()
@@ -126,7 +128,7 @@ class HyperConnection(asyncio.Protocol):
         self._transport = None
         self._stop(self._engine.fail(None if exc is None else fresh_exc(exc)))
         self._takes_no_more.set()
-        self._on_lost(self)
+        self._connections.discard(self)
 
     def pause_writing(self) -> None:
         """Keep what is to be sent."""

@@ -55,11 +55,7 @@ class HyperServer:
             await connection.cancel()
 
     def _connect(self) -> HyperConnection:
-        connection = HyperConnection(
-            self._serve, max_message_bytes=self._max_message_bytes, on_lost=self._connections.discard
-        )
-        self._connections.add(connection)
-        return connection
+        return HyperConnection(self._serve, self._connections, max_message_bytes=self._max_message_bytes)
 
     async def _serve(self, call: HyperCall) -> None:
         """Answer one call."""

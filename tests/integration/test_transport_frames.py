@@ -11,9 +11,12 @@ from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceived, StreamEnded, TrailersReceived
 
 from epp.demo.parts import HOST
+from epp.demo.process import free_ports
 from epp.extproc.framing import framed
+from epp.extproc.hyper_server import HyperServer
+from epp.extproc.tls import certificate_of
 from epp.extproc.transport import Transport
-from tests.fakes.transports import ECHO, PATIENCE_S, Running, running
+from tests.fakes.transports import ECHO, MOST, PATIENCE_S, Running, echo, running
 
 
 class RawClient:
@@ -131,3 +134,16 @@ async def test_burst_of_resets_does_not_end_the_connection() -> None:
 
     async with running(Transport.HYPER) as one:
         assert (await raw(one.port, converse)).get("grpc-status") == "0"
+
+
+async def test_connection_without_a_handshake_is_not_kept() -> None:
+    """As a probe of the port makes it, every few seconds."""
+    server = HyperServer({ECHO: echo}, certificate=certificate_of(None), max_message_bytes=MOST)
+    (port,) = free_ports(HOST, [0])
+    await server.start(HOST, port)
+    reader, writer = await asyncio.open_connection(HOST, port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await reader.read() == b""
+    writer.close()
+    async with asyncio.timeout(PATIENCE_S):
+        await server.stop(MOST)
