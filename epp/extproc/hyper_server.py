@@ -5,13 +5,12 @@ in `hyper_call`: framing, status in trailers, deadlines.
 """
 
 import asyncio
-import contextlib
 
 from httpunk.http import HeaderMap
 
 from epp.extproc.hyper_call import HyperCall
 from epp.extproc.hyper_connection import HyperConnection
-from epp.extproc.rpc import Certificate, Code, Handler, Methods, Status, StreamLostError
+from epp.extproc.rpc import Certificate, Code, Handler, Methods, RpcError, Status, StreamLostError
 from epp.extproc.tls import server_context
 from epp.serving import ALL_INTERFACES, socket_on_all
 
@@ -67,8 +66,13 @@ class HyperServer:
             call.end(Status(Code.UNIMPLEMENTED, f"there is no method {call.path}"))
             return
         deadline_s = _deadline_s(call.headers)
-        with contextlib.suppress(StreamLostError):
-            call.end(await (handler(call) if deadline_s is None else _in_time(handler, call, deadline_s)))
+        try:
+            status = await (handler(call) if deadline_s is None else _in_time(handler, call, deadline_s))
+        except StreamLostError:
+            return
+        except RpcError as error:
+            status = error.status
+        call.end(status)
 
 
 async def _in_time(handler: Handler, call: HyperCall, deadline_s: float) -> Status:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from hpack import Encoder
+from hpack import Decoder, Encoder
 from hyperframe.frame import (
     DataFrame,
     Frame,
@@ -57,7 +57,7 @@ class Gateway:
         self.connection: HyperConnection = server._connect()
         self.wire = Wire()
         self.connection.connection_made(self.wire)
-        self._encoder = Encoder()
+        self._encoder, self._decoder = Encoder(), Decoder()
         self.connection.data_received(PREFACE + SettingsFrame(0).serialize())
 
     def send(self, *frames: Frame) -> None:
@@ -93,6 +93,15 @@ class Gateway:
         for _ in range(10):
             await asyncio.sleep(0)
         return self.received()
+
+    def trailers_of(self, stream: int, frames: Iterable[Frame]) -> dict[str, str]:
+        """Return all headers and trailers of a stream."""
+        said: dict[str, str] = {}
+        for frame in frames:
+            if isinstance(frame, HeadersFrame):
+                fields = self._decoder.decode(frame.data)
+                said |= {str(name): str(value) for name, value in fields if frame.stream_id == stream}
+        return said
 
     def acknowledge(self, frames: Iterable[Frame]) -> None:
         self.send(*(PingFrame(0, one.opaque_data, flags=["ACK"]) for one in frames if isinstance(one, PingFrame)))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hyperframe.frame import PingFrame
+from hyperframe.frame import DataFrame, PingFrame
 
 from epp.extproc.framing import framed
 from epp.extproc.hyper_connection import MAX_UNANSWERED_BYTES
@@ -60,3 +60,16 @@ async def test_gateway_that_reads_nothing_is_not_read_for_ever() -> None:
     assert len(gateway.received()) > sent // len(pings)
     gateway.connection.data_received(pings)
     assert gateway.wire.is_read
+
+
+async def test_message_that_a_handler_cannot_read_ends_its_call_with_a_status() -> None:
+    """Not every handler catches what `Call.read` raises; the health service does not."""
+
+    async def reads(call: Call) -> Status:
+        await call.read()
+        return OK
+
+    gateway = Gateway({ECHO: reads})
+    gateway.open(1)
+    gateway.send(DataFrame(1, b"\x01\x00\x00\x00\x01x"))
+    assert gateway.trailers_of(1, await gateway.answers())["grpc-status"] == "12"
