@@ -15,6 +15,8 @@ from epp.extproc.tls import server_context
 from epp.serving import ALL_INTERFACES, socket_on_all
 
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_LONGEST_TIMEOUT = 9
+"""Eight digits and a unit (gRPC over HTTP/2, "Requests")."""
 
 
 class HyperServer:
@@ -86,6 +88,6 @@ async def _in_time(handler: Handler, call: HyperCall, deadline_s: float) -> Stat
 def _deadline_s(headers: HeaderMap) -> float | None:
     """Return the seconds of a ``grpc-timeout``, ``None`` for none, or one that makes no sense."""
     text = (headers.get("grpc-timeout") or b"").decode("ascii", "replace")
-    if not text[:-1].isdecimal() or text[-1] not in _UNIT_S:
+    if not text[:-1].isdecimal() or text[-1] not in _UNIT_S or len(text) > _LONGEST_TIMEOUT:
         return None
     return int(text[:-1]) * _UNIT_S[text[-1]]

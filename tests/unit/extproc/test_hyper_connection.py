@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hyperframe.frame import DataFrame, PingFrame
 
 from epp.extproc.framing import framed
@@ -73,3 +74,11 @@ async def test_message_that_a_handler_cannot_read_ends_its_call_with_a_status() 
     gateway.open(1)
     gateway.send(DataFrame(1, b"\x01\x00\x00\x00\x01x"))
     assert gateway.trailers_of(1, await gateway.answers())["grpc-status"] == "12"
+
+
+@pytest.mark.parametrize("said", ["9" * 9 + "S", "9" * 400 + "S", "9" * 5000 + "H", "\xb2S"])
+async def test_timeout_that_makes_no_sense_is_none(said: str) -> None:
+    gateway = Gateway({ECHO: echo})
+    gateway.open(1, grpc_timeout=said)
+    gateway.say(1, is_last=True)
+    assert gateway.trailers_of(1, await gateway.answers())["grpc-status"] == "0"
