@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from epp._pb.external_processor_pb2 import ProcessingRequest
@@ -188,18 +187,17 @@ class Begun(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         """Return its result."""
         pending, coroutine = self._pending, self._coroutine
-        while True:
-            try:
-                sent = yield pending
-            except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: it is for the coroutine
-                resume = partial(coroutine.throw, thrown)
-            else:
-                resume = partial(coroutine.send, sent)
-            try:
-                pending = resume()
-            except StopIteration as end:
-                result: T = end.value
-                return result
+        try:
+            while True:
+                try:
+                    sent = yield pending
+                except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: it is for the coroutine
+                    pending = coroutine.throw(thrown)
+                else:
+                    pending = coroutine.send(sent)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 async def _lost(stream: Stream) -> None:
