@@ -41,6 +41,10 @@ class Distribution(Collector):
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    def describe(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the family without a sample: a registry finds out by that whether its names are taken."""
+        yield HistogramMetricFamily(self._name, self._documentation)
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield the family."""
         names = map(floatToGoString, self._bounds)
