@@ -1,6 +1,8 @@
 """Both transports carry gRPC as its own client, and a client that goes away, expect it."""
 
 import asyncio
+import contextlib
+import ssl
 
 import grpc
 import grpc.aio
@@ -143,3 +145,22 @@ async def test_tls(transport: Transport) -> None:
     async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
         assert await collected(channel.stream_stream(ECHO)(iter([b"x"]))) == [b"x"]
     await server.stop(0)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_gateway_that_goes_away_over_tls_is_no_warning(
+    transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = certificate_of(None)
+    server = make_server(transport, {ECHO: echo}, certificate=certificate, max_message_bytes=MOST)
+    (port,) = free_ports(HOST, [0])
+    await server.start(HOST, port)
+    trusting = ssl.create_default_context(cadata=certificate.chain.decode())
+    trusting.set_alpn_protocols(["h2"])
+    _, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+    writer.close()
+    with contextlib.suppress(ssl.SSLError):
+        # The server's settings come after the client has said that it closes.
+        await writer.wait_closed()
+    await server.stop(PATIENCE_S)
+    assert caplog.messages == []
