@@ -8,11 +8,15 @@ import grpc
 import grpc.aio
 from grpc._cython import cygrpc  # the only place that has a name for "the write failed"
 
-from epp.extproc.rpc import OK, Certificate, Handler, Methods, StreamLostError
+from epp.extproc.rpc import OK, Certificate, Handler, Methods, Status, StreamLostError
 from epp.serving import address
 
 MAX_PENDING_STREAMS = 100_000
 """Streams that have arrived and are not yet looked at; gRPC by itself cancels some of a burst of more than 1000."""
+TURNS = 4
+"""Of the event loop after the last message: so long it takes to hear that a gateway went right after it."""
+NOTICED_S = 1.0
+"""How long a handler may take to end whose gateway has gone."""
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -33,27 +37,57 @@ class _Context(Protocol):
 
 
 class GrpcCall:
-    """A call of `grpc.aio`."""
+    """A call of `grpc.aio`.
+
+    Its handler has a task of its own, which goes on when `grpc.aio` cancels the call because the gateway has gone: what
+    is cancelled while it reads or writes loses the memory of that operation for good (grpc/grpc#43360), and so does
+    a status for a gateway that has gone. Envoy goes without waiting for one, so that was most of all streams.
+    """
 
     def __init__(self, context: _Context) -> None:
         self._context = context
+        self._gone = asyncio.Event()
 
     async def read(self) -> bytes | None:
-        """Return the next message, ``None`` after the last one."""
+        """Return the next message, ``None`` after the last one; raises `StreamLostError`."""
         message = await self._context.read()
-        return None if message is grpc.aio.EOF else message
+        if message is not grpc.aio.EOF:
+            return message
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        if self._gone.is_set():
+            raise StreamLostError
+        return None
 
     async def write(self, messages: Iterable[bytes]) -> None:
-        """Send messages one by one."""
+        """Send messages one by one; raises `StreamLostError`."""
         try:
             for message in messages:
+                if self._gone.is_set():
+                    raise StreamLostError
                 await self._context.write(message)
         except cygrpc.ExecuteBatchError as error:
             raise StreamLostError from error
 
     async def lost(self) -> None:
-        """Wait for ever: `grpc.aio` cancels the task of a call that is lost."""
-        await asyncio.Event().wait()
+        """Return when the gateway has gone away."""
+        await self._gone.wait()
+
+    async def answer(self, handler: Handler) -> Status:
+        """Let a handler answer; when it is cancelled, the handler has a moment to notice that the gateway has gone."""
+        answering = asyncio.get_running_loop().create_task(_answer(handler, self))
+        try:
+            return await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            self._gone.set()
+            await asyncio.wait({answering}, timeout=NOTICED_S)
+            raise
+        finally:
+            answering.cancel()
+
+
+async def _answer(handler: Handler, call: GrpcCall) -> Status:
+    return await handler(call)
 
 
 class GrpcServer:
@@ -99,7 +133,7 @@ def _behaviour(handler: Handler) -> Callable[[object, _Context], Awaitable[None]
     """Return a handler as gRPC calls it."""
 
     async def behave(_requests: object, context: _Context) -> None:
-        status = await handler(GrpcCall(context))
+        status = await GrpcCall(context).answer(handler)
         if status is not OK:
             await context.abort(CODES[status.code], status.message)
 

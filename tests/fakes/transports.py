@@ -17,13 +17,14 @@ PATIENCE_S = 10.0
 MOST = 100_000
 TRANSPORTS = [Transport.HYPER, Transport.GRPCIO]
 ECHO, TWICE, FAILS, HANGS = "/test.Test/Echo", "/test.Test/Twice", "/test.Test/Fails", "/test.Test/Hangs"
-BUSY = "/test.Test/Busy"
+BUSY, DEAF = "/test.Test/Busy", "/test.Test/Deaf"
 
 
 @dataclass
 class Seen:
     """What handlers were told."""
 
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -74,9 +75,21 @@ async def running(transport: Transport) -> AsyncIterator[Running]:
             await call.read()
             waiting = asyncio.ensure_future(call.read())
             await waiting
-        except (StreamLostError, asyncio.CancelledError):
+        except StreamLostError:
             seen.lost.set()
             raise
+        except asyncio.CancelledError:
+            seen.cancelled.set()
+            raise
+        finally:
+            seen.ended.set()
+        return OK
+
+    async def deaf(call: Call) -> Status:
+        """Do not listen to whether the caller is there."""
+        try:
+            await call.read()
+            await asyncio.Event().wait()
         finally:
             seen.ended.set()
         return OK
@@ -93,7 +106,7 @@ async def running(transport: Transport) -> AsyncIterator[Running]:
         except RpcError as error:
             return error.status
 
-    methods = {ECHO: checked, TWICE: twice, FAILS: fails, HANGS: kept, BUSY: busy, **health.methods}
+    methods = {ECHO: checked, TWICE: twice, FAILS: fails, HANGS: kept, BUSY: busy, DEAF: deaf, **health.methods}
     server = make_server(transport, methods, certificate=None, max_message_bytes=MOST)
     (port,) = free_ports(HOST, [0])
     await server.start(HOST, port)

@@ -13,7 +13,20 @@ from epp.demo.parts import HOST
 from epp.demo.process import free_ports
 from epp.extproc.tls import certificate_of
 from epp.extproc.transport import Transport, make_server
-from tests.fakes.transports import BUSY, ECHO, FAILS, HANGS, MOST, PATIENCE_S, TRANSPORTS, TWICE, Running, echo, running
+from tests.fakes.transports import (
+    BUSY,
+    DEAF,
+    ECHO,
+    FAILS,
+    HANGS,
+    MOST,
+    PATIENCE_S,
+    TRANSPORTS,
+    TWICE,
+    Running,
+    echo,
+    running,
+)
 
 
 async def collected(call: grpc.aio.StreamStreamCall) -> list[bytes]:
@@ -79,6 +92,16 @@ async def test_client_that_cancels_or_goes_away_is_noticed(server: Running) -> N
     async with asyncio.timeout(PATIENCE_S):
         await server.seen.ended.wait()
     assert server.seen.lost.is_set()
+    assert not server.seen.cancelled.is_set()
+
+
+async def test_handler_that_does_not_listen_is_ended_when_its_caller_has_gone() -> None:
+    async with running(Transport.GRPCIO) as server:
+        async with server.channel() as channel:
+            await channel.stream_stream(DEAF)().write(b"x")
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE_S):
+            await server.seen.ended.wait()
 
 
 async def test_deadline_of_the_client_ends_the_call(server: Running) -> None:
