@@ -135,6 +135,11 @@ FUZZ ?= 1000000
 fuzz: $(VENV)/.dev  ## Throw a million hostile inputs at parsers, readers and the session; FUZZ= says how many
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
+SOAK ?= 500000
+.PHONY: soak
+soak: $(VENV)/.dev  ## Send SOAK= requests on each transport while endpoints, clients and configurations come and go (needs wrk)
+	PYTHONPATH=bench $(BIN)/python -m soak $(SOAK)
+
 TRACES ?= traces
 .PHONY: bench-routing
 bench-routing: $(VENV)/.dev  ## Replay the Mooncake traces under several policies; TRACES= is the directory that has them
