@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from epp.simulator import Engine, EngineSettings
 
 CONFIGS = Path(__file__).parents[2] / "config"
 ENDPOINTS = 8
+FIRST_PORT = 8000
 BLOCK_TOKENS = 512
 BLOCK_BYTES = 64
 SCALE = BLOCK_TOKENS * 4 // BLOCK_BYTES
@@ -87,6 +88,10 @@ class Policy:
     scrape_s: float
     knows_caches: bool = False
     """Whether it is told what every engine's cache really holds."""
+    workers: int = 1
+    """Pickers that share the requests, each request going to any of them; they know nothing of each other."""
+    shares_load: bool = False
+    """Whether they know what the others have in flight, and share their scrapes; each has a prefix index of its own."""
 
 
 POLICIES = (
@@ -99,6 +104,12 @@ POLICIES = (
     Policy("2/2/3, real caches known, 1 s", _sample("default.yaml"), 1.0, knows_caches=True),
     Policy("sticky, 1 s", _sample("sticky.yaml"), 1.0),
     Policy("prefix alone, 1 s", _config(("prefix-cache-scorer", "{}", 1)), 1.0),
+    Policy("default, 1 s, 2 workers, nothing shared", _sample("default.yaml"), 1.0, workers=2),
+    Policy("default, 1 s, 4 workers, nothing shared", _sample("default.yaml"), 1.0, workers=4),
+    Policy("default, 1 s, 4 workers, load shared", _sample("default.yaml"), 1.0, workers=4, shares_load=True),
+    Policy(
+        "real caches known, 1 s, 4 workers, nothing shared", _sample("default.yaml"), 1.0, knows_caches=True, workers=4
+    ),
 )
 
 
@@ -121,83 +132,114 @@ def replay(directory: Path, traffic: Traffic, policy: Policy, seed: int) -> Outc
         return runner.run(_Replay(policy, seed).run(requests))
 
 
+class _Picker:
+    """One process: what it decides with, and what it knows of the pool."""
+
+    store: Datastore
+
+    def __init__(self, policy: Policy, rng: random.Random) -> None:
+        self.policy = policy
+        clock: Callable[[], float] = asyncio.get_event_loop().time
+        around = Surroundings(metrics=Metrics(CollectorRegistry()), log=make_context().log, random=rng, clock=clock)
+        self.assembly = assemble_text(policy.config, around)
+        self._next = 0
+
+    async def decide(self, request: InferenceRequest, engines: Sequence[Engine]) -> Decision:
+        """Return where a request goes."""
+        pool = self.store.endpoints()
+        if self.policy.config is None:
+            self._next += 1
+            return Decision(endpoints=[pool[self._next % len(pool)]])
+        for producer in self.assembly.producers:
+            await producer.produce(request, pool)
+        if self.policy.knows_caches:
+            _tell_caches(request, dict(zip(pool, engines, strict=True)))
+        decision = self.assembly.scheduler.schedule(request, pool)
+        self.assembly.observers.on_routed(request, decision)
+        return decision
+
+
+def _give_store(pickers: Sequence[_Picker]) -> Datastore:
+    """Let pickers know the same of the pool, and tell all of them what happens in it."""
+    observers = [picker.assembly.observers for picker in pickers]
+
+    def removed(endpoint: Endpoint) -> None:
+        for one in observers:
+            one.on_endpoint_removed(endpoint)
+
+    def scraped(endpoint: Endpoint) -> None:
+        for one in observers:
+            one.on_scraped(endpoint)
+
+    clock: Callable[[], float] = asyncio.get_event_loop().time
+    store = Datastore(clock=clock, log=make_context().log, on_removed=removed, on_scraped=scraped)
+    store.replace([EndpointSpec(name=f"e{i}", address="10.0.0.1", port=FIRST_PORT + i) for i in range(ENDPOINTS)])
+    for picker in pickers:
+        picker.store = store
+    return store
+
+
 class _Replay:
     def __init__(self, policy: Policy, seed: int) -> None:
         self._policy = policy
         self._random = random.Random(seed)  # noqa: S311 - ties and jitter, not secrets
-        clock: Callable[[], float] = asyncio.get_event_loop().time
-        metrics, log = Metrics(CollectorRegistry()), make_context().log
-        around = Surroundings(metrics=metrics, log=log, random=self._random, clock=clock)
-        self._assembly = assemble_text(policy.config, around)
-        observers = self._assembly.observers
-        self._store = Datastore(
-            clock=clock, log=log, on_removed=observers.on_endpoint_removed, on_scraped=observers.on_scraped
-        )
-        self._store.replace([EndpointSpec(name=f"e{i}", address="10.0.0.1", port=8000 + i) for i in range(ENDPOINTS)])
-        self._engines = {endpoint: Engine(ENGINE) for endpoint in self._store.endpoints()}
-        self._next = 0
+        self._pickers = [_Picker(policy, self._random) for _ in range(policy.workers)]
+        groups = [self._pickers] if policy.shares_load else [[picker] for picker in self._pickers]
+        self._stores = [_give_store(group) for group in groups]
+        self._engines = [Engine(ENGINE) for _ in range(ENDPOINTS)]
+        self._spread = random.Random(seed)  # noqa: S311 - which worker gets a request
         self._first_token_s: list[float] = []
-        self._picks: Counter[Endpoint] = Counter()
+        self._picks: Counter[str] = Counter()
 
     async def run(self, requests: Sequence[TracedRequest]) -> Outcome:
         """Return what came out, when the last request has ended."""
         async with asyncio.TaskGroup() as scrapes:
-            following = scrapes.create_task(self._follow())
+            following = [scrapes.create_task(self._follow(store)) for store in self._stores]
             async with asyncio.TaskGroup() as group:
                 for request in requests:
                     await asyncio.sleep(max(0.0, request.arrives_s - asyncio.get_running_loop().time()))
-                    group.create_task(self._serve(request))
-            following.cancel()
-        counters = [engine.counters for engine in self._engines.values()]
+                    group.create_task(self._serve(request, self._spread.choice(self._pickers)))
+            for one in following:
+                one.cancel()
+        counters = [engine.counters for engine in self._engines]
         cuts = statistics.quantiles(self._first_token_s, n=100)
         hit_ratio = sum(one.cached_tokens for one in counters) / sum(one.prompt_tokens for one in counters)
         return Outcome(hit_ratio, cuts[49], cuts[89], cuts[98], max(self._picks.values()) / self._picks.total())
 
-    async def _follow(self) -> None:
+    async def _follow(self, store: Datastore) -> None:
         """Scrape every engine again and again."""
         while True:
-            for endpoint, engine in self._engines.items():
-                self._store.asked(endpoint)
-                self._store.scraped(endpoint, Reading(load=_page(engine)))
+            for endpoint, engine in zip(store.endpoints(), self._engines, strict=True):
+                store.asked(endpoint)
+                store.scraped(endpoint, Reading(load=_page(engine)))
             await asyncio.sleep(self._policy.scrape_s * self._random.uniform(0.9, 1.1))
 
-    async def _serve(self, traced: TracedRequest) -> None:
+    async def _serve(self, traced: TracedRequest, picker: _Picker) -> None:
         arrived_s = asyncio.get_running_loop().time()
         prompt = _prompt(traced)
         request = InferenceRequest(
             request_id="", head={}, parsed=ParsedBody(model="m", prompts=(prompt,)), body_bytes=len(prompt)
         )
-        decision = await self._decide(request)
+        decision = await picker.decide(request, self._engines)
         endpoint = decision.primary
-        self._picks[endpoint] += 1
-        in_flight = self._store.routed(endpoint, request.uncached_tokens(endpoint))
+        self._picks[endpoint.key] += 1
+        in_flight = picker.store.routed(endpoint, request.uncached_tokens(endpoint))
         response = Response(status=200)
-        async with self._engines[endpoint].admitted(prompt, traced.output_tokens // SCALE):
+        engine = self._engines[endpoint.port - FIRST_PORT]
+        async with engine.admitted(prompt, traced.output_tokens // SCALE):
             self._first_token_s.append(asyncio.get_running_loop().time() - arrived_s)
             in_flight.started(200)
-            self._assembly.observers.on_response_head(request, decision, response)
+            picker.assembly.observers.on_response_head(request, decision, response)
             await asyncio.sleep(traced.output_tokens * DECODE_S)
         in_flight.ended()
-        self._assembly.observers.on_done(request, decision, response)
+        picker.assembly.observers.on_done(request, decision, response)
 
-    async def _decide(self, request: InferenceRequest) -> Decision:
-        pool = self._store.endpoints()
-        if self._policy.config is None:
-            self._next += 1
-            return Decision(endpoints=[pool[self._next % len(pool)]])
-        for producer in self._assembly.producers:
-            await producer.produce(request, pool)
-        if self._policy.knows_caches:
-            self._tell_caches(request)
-        decision = self._assembly.scheduler.schedule(request, pool)
-        self._assembly.observers.on_routed(request, decision)
-        return decision
 
-    def _tell_caches(self, request: InferenceRequest) -> None:
-        """Attach what the engines' caches really hold, in place of what is believed."""
-        (prompt,) = request.prompts
-        matched = {endpoint: engine.cached_tokens(prompt) for endpoint, engine in self._engines.items()}
-        request.attach(PrefixMatches(matched_tokens=matched, total_tokens=request.prompt_tokens))
+def _tell_caches(request: InferenceRequest, engines: Mapping[Endpoint, Engine]) -> None:
+    """Attach what the engines' caches really hold, in place of what is believed."""
+    (prompt,) = request.prompts
+    matched = {endpoint: engine.cached_tokens(prompt) for endpoint, engine in engines.items()}
+    request.attach(PrefixMatches(matched_tokens=matched, total_tokens=request.prompt_tokens))
 
 
 def _page(engine: Engine) -> Load:
