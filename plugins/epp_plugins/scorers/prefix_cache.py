@@ -1,6 +1,7 @@
 """``prefix-cache-scorer``: the endpoint that already has most of the prompt is best."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -54,8 +55,7 @@ class PrefixCacheScorer:
         matches = request.attribute(PrefixMatches, producer=self._producer)
         if matches is None or not matches.total_tokens:
             return [0.0] * len(candidates)
-        known = matches.matched_tokens.get
-        matched: list[float] = [known(endpoint, 0) for endpoint in candidates]
+        matched: list[float] = list(map(matches.matched_tokens.get, candidates, repeat(0)))
         without = matched.count(0)
         if without == len(matched):
             return _cold(matches.first_block, candidates)
