@@ -1,24 +1,18 @@
 """One stream: reads messages, feeds the session, acts on its events, writes its answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, Protocol
 
 from epp._pb.external_processor_pb2 import ProcessingRequest
 from epp.director import ArrivedRequest, Director, RoutedRequest
 from epp.extproc.budget import BodyShare
 from epp.extproc.rpc import StreamLostError
 from epp.extproc.session import Session
+from epp.extproc.waiting import Begun, Impatience
 from epp.plugin import DropReason, Rejection
 
-T = TypeVar("T")
-
 IDLE = Rejection(DropReason.IDLE, "the rest of the request did not come in time")
-PATIENCE_S = 0.15
-"""How long a gateway may be silent after a request's head before it is taken to wait for our answer.
-
-Shorter than the 200 ms that Envoy waits for one by default.
-"""
 ROOM_TIMEOUT_S = 30.0
 """How long a stream waits for room for the rest of its body, which others hold, before it is refused."""
 
@@ -165,84 +159,5 @@ class Conversation:
             self._share.hold(held_bytes)
 
 
-class Begun(Generic[T]):
-    """A coroutine that has been begun; to be awaited where it is not done.
-
-    Most messages are there when they are read, and a timer around each read is dearer than the read.
-    """
-
-    __slots__ = ("_coroutine", "_pending", "is_done", "result")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        """Run it until it has to wait; raises what it raises."""
-        self._coroutine = coroutine
-        self._pending: object = None
-        self.is_done = False
-        try:
-            self._pending = coroutine.send(None)
-        except StopIteration as end:
-            self.is_done = True
-            self.result: T = end.value
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        """Return its result."""
-        pending, coroutine = self._pending, self._coroutine
-        try:
-            while True:
-                try:
-                    sent = yield pending
-                except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: it is for the coroutine
-                    pending = coroutine.throw(thrown)
-                else:
-                    pending = coroutine.send(sent)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-
 async def _lost(stream: Stream) -> None:
     await stream.lost()
-
-
-class Impatience:
-    """Does something if a wait takes too long, beside it; a timer alone costs a tenth of a task for each wait.
-
-    What goes wrong in it ends the wait, and is raised there.
-    """
-
-    def __init__(self, act: Callable[[], Awaitable[None]]) -> None:
-        self._act = act
-        self._acting: asyncio.Task[None] | None = None
-        self._fault: Exception | None = None
-        self._is_waiting = True
-        self._has_cancelled = False
-
-    async def __aenter__(self) -> None:
-        """Begin to wait."""
-        self._waiting = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._begin)
-
-    async def __aexit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
-        """End; what is being done is done to its end, unless the wait was cancelled."""
-        self._is_waiting = False
-        self._timer.cancel()
-        if self._acting is None:
-            return
-        if kind is asyncio.CancelledError and not self._has_cancelled:
-            self._acting.cancel()
-        await asyncio.wait({self._acting})
-        if self._fault is not None:
-            if self._has_cancelled and self._waiting is not None:
-                self._waiting.uncancel()
-            raise self._fault
-
-    def _begin(self) -> None:
-        self._acting = asyncio.get_running_loop().create_task(self._run())
-
-    async def _run(self) -> None:
-        try:
-            await self._act()
-        except Exception as fault:  # noqa: BLE001 - raised where it is waited
-            self._fault = fault
-            if self._is_waiting and self._waiting is not None:
-                self._has_cancelled = self._waiting.cancel()

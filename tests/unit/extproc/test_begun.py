@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from epp.extproc.conversation import Begun
+from epp.extproc.waiting import Begun
 
 
 async def number(pauses: int) -> int:
