@@ -95,6 +95,9 @@ class Call:
     async def lost(self) -> None:
         """Be there."""
 
+    def cancel(self) -> None:
+        """Have nothing to wait for."""
+
 
 def make_handler(endpoints: int) -> Handler:
     """Return the service as a transport calls it."""

@@ -11,6 +11,7 @@ from epp.extproc.rpc import StreamLostError
 from epp.extproc.session import Session
 from epp.extproc.waiting import Begun, Impatience
 from epp.plugin import DropReason, Rejection
+from epp.strand import in_task
 
 IDLE = Rejection(DropReason.IDLE, "the rest of the request did not come in time")
 ROOM_TIMEOUT_S = 30.0
@@ -32,6 +33,10 @@ class Stream(Protocol):
         """Return when the gateway has gone away: for waits in which nothing is read or written."""
         ...
 
+    def cancel(self) -> None:
+        """Raise `asyncio.CancelledError` where it waits."""
+        ...
+
 
 class Conversation:
     """One stream's session, and the routed request that it holds."""
@@ -49,10 +54,11 @@ class Conversation:
         self.has_ended = False
         """It was ended by us: being cancelled is then no error."""
 
-    def end_if_answered(self) -> bool:
-        """End it, if nothing but the rest of an answer is to come; tells whether it is so, and is to be cancelled."""
+    def end_if_answered(self) -> None:
+        """End it by cancelling its stream, if nothing but the rest of an answer is to come."""
         self.has_ended = self._is_answered
-        return self.has_ended
+        if self.has_ended:
+            self._stream.cancel()
 
     async def hold(self) -> None:
         """Answer messages until the gateway has no more."""
@@ -103,6 +109,7 @@ class Conversation:
         reading = Begun(self._stream.read())
         if reading.is_done:
             return reading.result
+        await in_task()
         if may_be_waiting:
             # If it does not come soon, decide without it, and then wait as long as it takes.
             async with Impatience(self._act):
@@ -117,6 +124,7 @@ class Conversation:
         """
         if self._share.has_room:
             return
+        await in_task()
         async with asyncio.TaskGroup() as group:
             waits = [group.create_task(self._share.wait_for_room()), group.create_task(_lost(self._stream))]
             done, _ = await asyncio.wait(waits, timeout=ROOM_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)

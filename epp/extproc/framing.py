@@ -14,20 +14,20 @@ class MessageReader:
     def __init__(self, *, max_message_bytes: int) -> None:
         self._max_bytes = max_message_bytes
         self._chunks: deque[bytes] = deque()
-        self._buffered = 0
+        self.held_bytes = 0
         self._wanted: int | None = None
         """Length of the message that has begun; ``None``: its head is not there yet."""
 
     @property
     def is_between(self) -> bool:
         """Whether nothing of a message is held: the stream may end here."""
-        return self._wanted is None and not self._buffered
+        return self._wanted is None and not self.held_bytes
 
     def feed(self, chunk: bytes) -> None:
         """Take in some bytes."""
         if chunk:
             self._chunks.append(chunk)
-            self._buffered += len(chunk)
+            self.held_bytes += len(chunk)
 
     def next(self) -> bytes | None:
         """Return the next message if it is all there.
@@ -35,11 +35,19 @@ class MessageReader:
         Raises `RpcError` for one that is compressed, or larger than it may be, as soon as its head says so.
         """
         if self._wanted is None:
-            if self._buffered < HEAD_BYTES:
+            if self.held_bytes < HEAD_BYTES:
                 return None
+            if len(self._chunks) == 1:
+                # As most gateways send them: a message, and nothing else.
+                (chunk,) = self._chunks
+                length = len(chunk) - HEAD_BYTES
+                if chunk.startswith(length.to_bytes(HEAD_BYTES)) and length <= self._max_bytes:
+                    self._chunks.clear()
+                    self.held_bytes = 0
+                    return chunk[HEAD_BYTES:]
             head = self._take(HEAD_BYTES)
             self._wanted = self._checked(head[0], int.from_bytes(head[1:]))
-        if self._buffered < self._wanted:
+        if self.held_bytes < self._wanted:
             return None
         wanted, self._wanted = self._wanted, None
         return self._take(wanted)
@@ -55,7 +63,7 @@ class MessageReader:
 
     def _take(self, count: int) -> bytes:
         """Return the first ``count`` bytes, which are there; copies each byte at most once more."""
-        self._buffered -= count
+        self.held_bytes -= count
         first = self._chunks[0] if self._chunks else b""
         if len(first) == count:
             return self._chunks.popleft() if count else b""

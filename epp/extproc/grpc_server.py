@@ -47,6 +47,7 @@ class GrpcCall:
     def __init__(self, context: _Context) -> None:
         self._context = context
         self._gone = asyncio.Event()
+        self._answering: asyncio.Task[Status] | None = None
 
     async def read(self) -> bytes | None:
         """Return the next message, ``None`` after the last one; raises `StreamLostError`."""
@@ -73,9 +74,14 @@ class GrpcCall:
         """Return when the gateway has gone away."""
         await self._gone.wait()
 
+    def cancel(self) -> None:
+        """Raise `asyncio.CancelledError` where the handler waits."""
+        if self._answering is not None:
+            self._answering.cancel()
+
     async def answer(self, handler: Handler) -> Status:
         """Let a handler answer; when it is cancelled, the handler has a moment to notice that the gateway has gone."""
-        answering = asyncio.get_running_loop().create_task(_answer(handler, self))
+        answering = self._answering = asyncio.get_running_loop().create_task(_answer(handler, self))
         try:
             return await asyncio.shield(answering)
         except asyncio.CancelledError:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from epp.extproc.rpc import OK, SERVICE, Call, Code, Methods, Status, StreamLostError
+from epp.strand import in_task
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 LIVENESS = "liveness"
@@ -70,6 +71,7 @@ class Health:
 
     async def _watch(self, call: Call) -> Status:
         service = await _service_asked_for(call)
+        await in_task()
         async with asyncio.TaskGroup() as group:
             telling = group.create_task(self._tell(call, service))
             gone = group.create_task(_gone(call))

@@ -1,15 +1,17 @@
 """A call on an HTTP/2 stream of `httpunk`: hyper's engine without its own event loop glue."""
 
 import asyncio
+import types
 from collections import deque
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Generator, Iterable
+from typing import Any, Protocol
 
 from httpunk._httpunk import H2FrameHeaders, H2Streams
 from httpunk.http import HeaderMap
 
 from epp.extproc.framing import MessageReader, framed
 from epp.extproc.rpc import Code, RpcError, Status, StreamLostError
+from epp.strand import Pause, Strand
 
 WRITE_BYTES = 64 * 1024
 """Answers that belong together go out together up to so many bytes."""
@@ -41,6 +43,7 @@ class HyperCall:
         "headers",
         "id",
         "path",
+        "strand",
     )
 
     def __init__(self, engine: H2Streams, outlet: Outlet, frame: H2FrameHeaders, *, max_message_bytes: int) -> None:
@@ -56,19 +59,23 @@ class HyperCall:
         self._has_head = False
         self._is_lost = False
         self._waiting: set[asyncio.Future[None]] = set()
+        self.strand: Strand | None = None
+        """Its handler, once it runs."""
 
     async def read(self) -> bytes | None:
         """Return the next message, ``None`` after the last one; raises `StreamLostError` or `RpcError`."""
+        reader = self._reader
         while True:
-            message = self._reader.next()
-            if message is not None:
-                return message
+            if reader.held_bytes:
+                message = reader.next()
+                if message is not None:
+                    return message
             if self._chunks:
                 self._take_chunk()
             elif self._is_lost:
                 raise StreamLostError
             elif self._has_ended:
-                if not self._reader.is_between:
+                if not reader.is_between:
                     raise RpcError(Code.INTERNAL, "the stream ended within a message")
                 return None
             else:
@@ -91,6 +98,11 @@ class HyperCall:
         while not self._is_lost:
             await self._news()
 
+    def cancel(self) -> None:
+        """Raise `asyncio.CancelledError` where the handler waits."""
+        if self.strand is not None:
+            self.strand.cancel()
+
     def end(self, status: Status) -> None:
         """Send how the call ends; a caller that has gone away does not want to know."""
         if self._is_lost:
@@ -109,31 +121,35 @@ class HyperCall:
         self._outlet.act(verdict.flags)
 
     def received(self, chunk: bytes, *, is_counted: bool) -> None:
-        """Take note of bytes that have come."""
+        """Take note of bytes that have come; `wake` is to follow, here and with the next two."""
         self._chunks.append((chunk, is_counted))
-        self.wake()
 
     def ended(self) -> None:
         """Take note that nothing more comes."""
         self._has_ended = True
-        self.wake()
 
     def stopped(self) -> None:
         """Take note that the caller has gone away."""
         self._is_lost = True
-        self.wake()
 
     def wake(self) -> None:
         """Let those who wait look again: something has come, or more may be sent."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+        if self._waiting:
+            for waiting in self._waiting:
+                if not waiting.done():
+                    waiting.set_result(None)
+        if self.strand is not None:
+            self.strand.go_on()
 
-    async def _news(self) -> None:
+    @types.coroutine
+    def _news(self) -> Generator[Any, None, None]:
+        if self.strand is not None and self.strand.is_direct:
+            yield Pause.NEWS
+            return
         waiting = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:
-            await waiting
+            yield from waiting
         finally:
             self._waiting.discard(waiting)
 
@@ -142,7 +158,9 @@ class HyperCall:
         chunk, is_counted = self._chunks.popleft()
         if is_counted:
             self._engine.release_data_frame(self.id, len(chunk))
-        self._outlet.act(self._engine.release_capacity(self.id, len(chunk)))
+        flags = self._engine.release_capacity(self.id, len(chunk))
+        if flags:
+            self._outlet.act(flags)
         self._reader.feed(chunk)
 
     async def _write(self, content: bytes) -> None:

@@ -34,6 +34,7 @@ from httpunk._httpunk import (
 from httpunk.exceptions import H2Error, H2Reason, fresh_exc
 
 from epp.extproc.hyper_call import HyperCall
+from epp.strand import Strand
 
 MAX_STREAMS = 30_000
 """On one connection, less than it has windows for; gateways are the operator's own, and use few connections."""
@@ -77,8 +78,12 @@ class HyperConnection(asyncio.Protocol):
         )
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._strands: set[Strand] = set()
+        self._idle: asyncio.Future[None] | None = None
+        """Done when no call is left, where somebody waits for it."""
         self._takes_no_more = asyncio.Event()
+        self._news: dict[HyperCall, None] = {}
+        """Those for whom something has come in this turn of the loop, in the order in which it came."""
         self._is_done = False
         self._is_flushing = False
         """A flush is due at the end of this turn of the loop."""
@@ -110,13 +115,16 @@ class HyperConnection(asyncio.Protocol):
             return
         if not self._may_write:
             self._read_less(len(data))
+        self._is_flushing = True
         try:
             for frame in self._engine.receive(data):
                 self._take(frame)
+            self._bring_news()
             self.act(self._engine.maybe_goaway_reply())
         except H2Error as error:
             # A violation of the protocol by the whole connection: say so and close it.
             reason = error.args[0] if error.args and isinstance(error.args[0], int) else H2Reason.PROTOCOL_ERROR
+            self._bring_news()
             self.act(self._engine.send_goaway(int(reason)))
             self.close()
             self._stop(self._engine.fail(fresh_exc(error)))
@@ -152,7 +160,7 @@ class HyperConnection(asyncio.Protocol):
         if flags & H2_FLAG_CAPACITY:
             call = self._engine.next_capacity_wake()
             if call is not None:
-                cast("HyperCall", call).wake()
+                self._loop.call_soon(cast("HyperCall", call).wake)
         if flags & H2_FLAG_STOP_ACCEPTING:
             self._takes_no_more.set()
         if flags & H2_FLAG_CONN_DONE:
@@ -163,22 +171,31 @@ class HyperConnection(asyncio.Protocol):
         self.act(self._engine.begin_graceful_shutdown())
         self._flush()
         await self._takes_no_more.wait()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._calls_have_ended()
         self.close()
 
     async def cancel(self) -> None:
         """End every call, and close."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for strand in list(self._strands):
+            strand.cancel()
+        await self._calls_have_ended()
         self.close()
 
     def close(self) -> None:
         """Send what is to be sent, and close."""
         self._is_done = True
         self._flush()
+
+    async def _calls_have_ended(self) -> None:
+        while self._strands:
+            self._idle = self._idle or self._loop.create_future()
+            await asyncio.wait({self._idle})
+
+    def _has_ended(self, strand: Strand) -> None:
+        self._strands.discard(strand)
+        if not self._strands and self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
 
     def _read_less(self, received_bytes: int) -> None:
         """Leave a gateway alone that only sends, until it reads."""
@@ -197,6 +214,12 @@ class HyperConnection(asyncio.Protocol):
             if initiator != "remote":
                 self._reset(stream, reason)
 
+    def _bring_news(self) -> None:
+        """Let calls go on: once for all that has come for them."""
+        for call in self._news:
+            call.wake()
+        self._news.clear()
+
     def _take_headers(self, frame: H2FrameHeaders) -> None:
         call = HyperCall(self._engine, self, frame, max_message_bytes=self._max_message_bytes)
         verdict = self._engine.recv_headers(frame, call)
@@ -204,11 +227,12 @@ class HyperConnection(asyncio.Protocol):
             self._engine.accepted(call.id)
             if verdict.eof:
                 call.ended()
-            task = self._loop.create_task(self._run(call))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            call.strand = Strand(self._run(call), self._has_ended)
+            self._strands.add(call.strand)
         elif verdict.kind == H2_HEADERS_TRAILERS:
-            cast("HyperCall", verdict.handle).ended()
+            call = cast("HyperCall", verdict.handle)
+            call.ended()
+        self._news[call] = None
         self.act(verdict.flags)
 
     def _take_data(self, frame: H2FrameData) -> None:
@@ -219,6 +243,7 @@ class HyperConnection(asyncio.Protocol):
                 call.received(verdict.payload, is_counted=verdict.budgeted)
             if verdict.eof:
                 call.ended()
+            self._news[call] = None
         self.act(verdict.flags)
 
     def _take_reset(self, frame: H2FrameRstStream) -> None:
@@ -226,6 +251,7 @@ class HyperConnection(asyncio.Protocol):
         if reset is not None:
             call, _, _, flags = reset
             cast("HyperCall", call).stopped()
+            self._news[cast("HyperCall", call)] = None
             self.act(flags)
 
     def _take_window(self, frame: H2FrameWindowUpdate) -> None:
@@ -262,16 +288,20 @@ class HyperConnection(asyncio.Protocol):
 
     def _act_on_reset(self, verdict: H2ResetVerdict) -> None:
         if verdict.handle is not None:
-            cast("HyperCall", verdict.handle).stopped()
+            call = cast("HyperCall", verdict.handle)
+            call.stopped()
+            self._loop.call_soon(call.wake)
         self.act(verdict.flags)
 
     def _stop(self, stopped: list[tuple[object, H2Stopped]]) -> None:
         for call, _ in stopped:
             cast("HyperCall", call).stopped()
+        self._wake([call for call, _ in stopped])
 
     def _wake(self, calls: list[object]) -> None:
+        """Let them go on one after the other, and not within what another one does."""
         for call in calls:
-            cast("HyperCall", call).wake()
+            self._loop.call_soon(cast("HyperCall", call).wake)
 
     def _flush(self) -> None:
         """Send all that is to be sent, in one write; the last of it also to a gateway that is slow to read."""

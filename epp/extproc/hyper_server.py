@@ -13,6 +13,7 @@ from epp.extproc.hyper_connection import HyperConnection
 from epp.extproc.rpc import Certificate, Code, Handler, Methods, RpcError, Status, StreamLostError
 from epp.extproc.tls import server_context
 from epp.serving import ALL_INTERFACES, socket_on_all
+from epp.strand import in_task
 
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _LONGEST_TIMEOUT = 9
@@ -78,6 +79,7 @@ class HyperServer:
 
 
 async def _in_time(handler: Handler, call: HyperCall, deadline_s: float) -> Status:
+    await in_task()
     try:
         async with asyncio.timeout(deadline_s):
             return await handler(call)

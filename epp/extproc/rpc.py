@@ -62,9 +62,13 @@ class Call(Protocol):
         """Return when the caller has gone away: for waits in which nothing is read or written."""
         ...
 
+    def cancel(self) -> None:
+        """Raise `asyncio.CancelledError` where the handler waits."""
+        ...
+
 
 Handler = Callable[[Call], Awaitable[Status]]
-"""Answers a call; returns how it ends."""
+"""Answers a call; returns how it ends. It may be begun outside of a task: see `epp.strand`."""
 Methods = Mapping[str, Handler]
 """By path, such as ``/grpc.health.v1.Health/Check``."""
 

@@ -32,6 +32,7 @@ class ExtProcStream:
         self._call = call
         self.lost = call.lost
         self.write = call.write
+        self.cancel = call.cancel
 
     async def read(self) -> ProcessingRequest | None:
         """Return the next message, ``None`` after the last one; raises `DecodeError` for what is none."""
@@ -48,7 +49,7 @@ class ExtProcService:
         self._budget = BodyBudget(limits.max_held_body_bytes, metrics.body_bytes_held)
         self._metrics = metrics
         self._log = log
-        self._tasks: dict[asyncio.Task[None], Conversation] = {}
+        self._conversations: set[Conversation] = set()
 
     @property
     def methods(self) -> Methods:
@@ -69,19 +70,20 @@ class ExtProcService:
             share=BodyShare(self._budget),
             idle_timeout_s=self._limits.stream_idle_timeout_s,
         )
-        task = _own_task()
-        self._tasks[task] = conversation
+        self._conversations.add(conversation)
         self._metrics.stream_opened()
         try:
             return await self._hold(conversation)
         except asyncio.CancelledError:
             if not conversation.has_ended:
                 raise
-            task.uncancel()
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
             return OK
         finally:
             # All that it held is released, also when we end it ourselves.
-            del self._tasks[task]
+            self._conversations.discard(conversation)
             conversation.release()
             self._metrics.stream_closed(*session.body_modes)
 
@@ -90,9 +92,8 @@ class ExtProcService:
 
         Only what a gateway still wanted to show in full duplex is lost.
         """
-        for task, conversation in self._tasks.items():
-            if conversation.end_if_answered():
-                task.cancel()
+        for conversation in list(self._conversations):
+            conversation.end_if_answered()
 
     async def _hold(self, conversation: Conversation) -> Status:
         try:
@@ -110,11 +111,3 @@ class ExtProcService:
             self._log.error("session_failed", error=repr(fault), exc_info=fault)
             return Status(Code.INTERNAL, "the endpoint picker failed; its log has the details")
         return OK
-
-
-def _own_task() -> asyncio.Task[None]:
-    """Return the task that a transport runs this stream in; raises `RuntimeError` outside of one."""
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a stream is served in a task of its own")
-    return task

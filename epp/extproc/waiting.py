@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
+from epp.strand import Rest
+
 T = TypeVar("T")
 
 PATIENCE_S = 0.15
@@ -34,18 +36,7 @@ class Begun(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Return its result."""
-        pending, coroutine = self._pending, self._coroutine
-        try:
-            while True:
-                try:
-                    sent = yield pending
-                except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: it is for the coroutine
-                    pending = coroutine.throw(thrown)
-                else:
-                    pending = coroutine.send(sent)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return Rest(self._coroutine, self._pending).__await__()
 
 
 class Impatience:

@@ -28,6 +28,7 @@ from epp.plugin import (
     SaturationDetector,
     ScrapedObserver,
 )
+from epp.strand import in_task
 
 PRODUCER_DEADLINE_S = 0.4
 """A producer's time before the request goes on without it, as in the Go pickers."""
@@ -49,6 +50,7 @@ class GuardedProducer:
         pending = self._guard.attempt("produce", self._produce, request, candidates)
         if pending is None or not inspect.isawaitable(pending):
             return False
+        await in_task()
         await self._guard.attempt_until("produce", self._deadline_s, pending)
         return True
 

@@ -72,6 +72,10 @@ class LyingStream:
         """Return when the gateway has gone away."""
         return self._stream.lost()
 
+    def cancel(self) -> None:
+        """End it."""
+        self._stream.cancel()
+
 
 @dataclass
 class LyingWorld:

@@ -52,6 +52,9 @@ class FakeStream:
     async def lost(self) -> None:
         await asyncio.Event().wait()
 
+    def cancel(self) -> None:
+        raise AssertionError("nobody ends streams here")
+
 
 class Breaks(Director):
     """A director with a bug."""
@@ -119,7 +122,7 @@ def test_stream_that_is_cancelled_leaves_no_task(messages: Sequence[pb.Processin
         with pytest.raises(asyncio.CancelledError):
             await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert service._tasks == {}
+        assert service._conversations == set()
 
     virtual_time.run(cancelled())
     for name in ("epp_requests_in_flight", "epp_streams_open", "epp_body_bytes_held"):
