@@ -13,6 +13,9 @@ from aiohttp import web
 ALL_INTERFACES = "::"
 SHUTDOWN_S = 1.0
 """How long connections that are busy may keep a listener from closing."""
+KEEPALIVE_S = 60
+"""After so long without a packet the kernel asks whether a peer is still there."""
+KEEPALIVE_PROBES = 3
 
 
 def raise_file_limit() -> int:
@@ -124,3 +127,12 @@ async def background(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[
         yield
         for task in tasks:
             task.cancel()
+
+
+def keep_alive(sock: socket.socket | None) -> None:
+    """Have the kernel find out whether a peer is still there, where there is a network between."""
+    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S // KEEPALIVE_PROBES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)

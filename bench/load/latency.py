@@ -17,7 +17,7 @@ MIN_REQUESTS = 1_000
 
 async def measure_latencies(plan: Plan) -> list[SubjectLatency]:
     """Return what each subject adds, at each rate; raises `LoadError`."""
-    asked = [Subject(Kind.EPP, transport) for transport in plan.transports]
+    asked = [Subject(kind, transport) for transport in plan.transports for kind in (Kind.EPP, Kind.ECHO)]
     subjects = [Subject(Kind.NOBODY), *asked, *([Subject(Kind.PEER)] if plan.peer else [])]
     async with running_subjects(SMALL, subjects, plan) as (bare, *others):
         for one in others:

@@ -23,7 +23,7 @@ from load.table import (
 MISSED_COLOUR, MET_COLOUR = "#b3261e", "#3c6e3f"
 ENVOY_COLOUR = "#9aa5b1"
 COLOURS = {Kind.EPP: "#1f5fa8", Kind.ECHO: "#e08e0b", Kind.PEER: "#3c8d40", Kind.NOBODY: ENVOY_COLOUR}
-PALE = {Kind.EPP: "#7fa8d6", Kind.PEER: "#93c795"}
+PALE = {Kind.EPP: "#7fa8d6", Kind.ECHO: "#f0c48a", Kind.PEER: "#93c795"}
 STYLE = f"""
 body {{ font: 15px/1.5 system-ui, sans-serif; color: #1c2128; background: #fff; max-width: 70rem; margin: 2rem auto; }}
 body {{ padding: 0 1rem; }}

@@ -117,7 +117,8 @@ class LoadBook:
         self._others = Others()
         """What the last page showed beyond the own requests."""
         self._believed = Others()
-        """The same as it counts now."""
+        """The same as it counts now; set by `_believe`."""
+        self._others_waiting = self._others_running = self._capacity_tokens = 0
         self._asked_at_s = clock()
         self._own_when_asked = 0
 
@@ -177,7 +178,7 @@ class LoadBook:
                 break
             self._note_on_page(request)
         self._others = _others(load, own)
-        self._believed = _blend(self._others, self._typical.mean(), weight=1.0)
+        self._believe(_blend(self._others, self._typical.mean(), weight=1.0))
         self._endpoint.scraped = load
         self._typical.note(self._endpoint, self._others)
         self._publish()
@@ -187,11 +188,17 @@ class LoadBook:
         self._release_unseen(self._clock() - FADE_S)
         self._typical.forget(self._endpoint)
         weight = self._weight()
-        self._believed = _blend(self._others, self._typical.mean(), weight=weight)
         if weight < RAW_FROM_WEIGHT:
             self._endpoint.scraped = Load()
             self._scraped = msgspec.structs.replace(self._scraped, adapters=None, custom={})
+        self._believe(_blend(self._others, self._typical.mean(), weight=weight))
         self._publish()
+
+    def _believe(self, others: Others) -> None:
+        """Work out what each publication needs: there are three of them for each request."""
+        scraped, self._believed = self._scraped, others
+        self._others_waiting, self._others_running = round(others.waiting or 0), round(others.running or 0)
+        self._capacity_tokens = (scraped.block_size_tokens or 0) * (scraped.block_count or 0)
 
     def _weight(self) -> float:
         """Return how much the last page counts, 0..1: half of it after each half-life."""
@@ -223,8 +230,11 @@ class LoadBook:
             self._tokens_since_page -= request.uncached_tokens
 
     def _publish(self) -> None:
-        endpoint, scraped, others = self._endpoint, self._scraped, self._believed
-        unstarted = self._counts[_UNSTARTED] + self._counts[_UNSEEN]
+        endpoint, scraped, counts, ratio = self._endpoint, self._scraped, self._counts, self._believed.kv_cache_ratio
+        unstarted = counts[_UNSTARTED] + counts[_UNSEEN]
+        if ratio is not None and self._capacity_tokens:
+            # With the prompts that were sent since the page, as far as they are not cached.
+            ratio = min(1.0, ratio + self._tokens_since_page / self._capacity_tokens)
         endpoint.in_flight = InFlight(
             requests=len(self._in_flight),
             unstarted=unstarted,
@@ -232,22 +242,14 @@ class LoadBook:
             estimated_tokens=self._estimated_tokens,
         )
         endpoint.load = Load(
-            waiting=unstarted + round(others.waiting or 0),
-            running=self._counts[_STARTED] + round(others.running or 0),
-            kv_cache_ratio=self._kv_cache_ratio(),
+            waiting=unstarted + self._others_waiting,
+            running=counts[_STARTED] + self._others_running,
+            kv_cache_ratio=ratio,
             block_size_tokens=scraped.block_size_tokens,
             block_count=scraped.block_count,
             adapters=scraped.adapters,
             custom=scraped.custom,
         )
-
-    def _kv_cache_ratio(self) -> float | None:
-        """Return the share in use, with the prompts that were sent since the page as far as they are not cached."""
-        scraped, ratio = self._scraped, self._believed.kv_cache_ratio
-        if ratio is None or not scraped.block_size_tokens or not scraped.block_count:
-            return ratio
-        capacity_tokens = scraped.block_size_tokens * scraped.block_count
-        return min(1.0, ratio + self._tokens_since_page / capacity_tokens)
 
 
 def _others(load: Load, own: int) -> Others:

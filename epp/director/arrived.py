@@ -1,11 +1,11 @@
 """A request as the edge hands it over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Controls:
+class Controls(Struct, frozen=True, kw_only=True):
     """What the request's control headers say, in whichever spelling; empty: not there."""
 
     model_rewrite: str = ""
@@ -18,8 +18,7 @@ class Controls:
 NO_CONTROLS = Controls()
 
 
-@dataclass(frozen=True, slots=True)
-class ArrivedRequest:
+class ArrivedRequest(Struct, frozen=True, gc=False):
     """A request as far as it is known: all there will be when it is decided where it goes."""
 
     head: Mapping[str, str]

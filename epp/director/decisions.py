@@ -12,7 +12,7 @@ MAX_ROWS = 20_000
 """Rated candidates of all decisions that are kept together; a thousand decisions over twenty endpoints."""
 
 
-class NotedDecision(Struct, frozen=True, kw_only=True):
+class NotedDecision(Struct, frozen=True, gc=False, kw_only=True):
     """One decision, without the prompt."""
 
     request_id: str

@@ -91,7 +91,8 @@ class Conversation:
         except Rejection as rejection:
             self._reject(rejection)
         else:
-            self._note_held()
+            if self._session.is_collecting or arrived is not None:
+                self._note_held()
             if arrived is not None:
                 await self._decide(arrived)
         await self._write_answers()
@@ -158,7 +159,8 @@ class Conversation:
     async def _write_answers(self) -> None:
         if self._session.has_answers:
             await self._stream.write(self._session.take_answers())
-        self._note_held()
+        if self._share.held_bytes:
+            self._note_held()
         self._is_answered = self._routed is not None
 
     def _note_held(self) -> None:

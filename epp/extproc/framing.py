@@ -29,6 +29,13 @@ class MessageReader:
             self._chunks.append(chunk)
             self.held_bytes += len(chunk)
 
+    def whole(self, chunk: bytes) -> bytes | None:
+        """Return the message that a chunk is, where it is one and nothing else, as most are; else it is to be fed."""
+        length = len(chunk) - HEAD_BYTES
+        if self.held_bytes or self._wanted or not 0 <= length <= self._max_bytes:
+            return None
+        return chunk[HEAD_BYTES:] if chunk.startswith(length.to_bytes(HEAD_BYTES)) else None
+
     def next(self) -> bytes | None:
         """Return the next message if it is all there.
 
@@ -37,14 +44,6 @@ class MessageReader:
         if self._wanted is None:
             if self.held_bytes < HEAD_BYTES:
                 return None
-            if len(self._chunks) == 1:
-                # As most gateways send them: a message, and nothing else.
-                (chunk,) = self._chunks
-                length = len(chunk) - HEAD_BYTES
-                if chunk.startswith(length.to_bytes(HEAD_BYTES)) and length <= self._max_bytes:
-                    self._chunks.clear()
-                    self.held_bytes = 0
-                    return chunk[HEAD_BYTES:]
             head = self._take(HEAD_BYTES)
             self._wanted = self._checked(head[0], int.from_bytes(head[1:]))
         if self.held_bytes < self._wanted:

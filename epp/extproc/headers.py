@@ -33,11 +33,7 @@ _TAKEN = frozenset({DESTINATION, *CONTROL_HEADERS})
 
 def read_head(headers: HeaderMap) -> dict[str, str]:
     """Return header values by lower-case name; of several with one name, the last one."""
-    head = {}
-    for header in headers.headers:
-        raw = header.raw_value
-        head[header.key.lower()] = str(raw, "utf-8", "replace") if raw else header.value
-    return head
+    return {one.key.lower(): str(one.raw_value, "utf-8", "replace") or one.value for one in headers.headers}
 
 
 def take_controls(head: dict[str, str]) -> Controls:

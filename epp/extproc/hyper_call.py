@@ -71,7 +71,11 @@ class HyperCall:
                 if message is not None:
                     return message
             if self._chunks:
-                self._take_chunk()
+                chunk = self._take_chunk()
+                message = reader.whole(chunk)
+                if message is not None:
+                    return message
+                reader.feed(chunk)
             elif self._is_lost:
                 raise StreamLostError
             elif self._has_ended:
@@ -153,15 +157,15 @@ class HyperCall:
         finally:
             self._waiting.discard(waiting)
 
-    def _take_chunk(self) -> None:
-        """Cut messages from the oldest chunk from now on, and let the caller send as much again."""
+    def _take_chunk(self) -> bytes:
+        """Return the oldest chunk, and let the caller send as much again."""
         chunk, is_counted = self._chunks.popleft()
         if is_counted:
             self._engine.release_data_frame(self.id, len(chunk))
         flags = self._engine.release_capacity(self.id, len(chunk))
         if flags:
             self._outlet.act(flags)
-        self._reader.feed(chunk)
+        return chunk
 
     async def _write(self, content: bytes) -> None:
         if self._is_lost:

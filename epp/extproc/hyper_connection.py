@@ -7,7 +7,6 @@ one does nearly all in the turn of the loop in which bytes come (docs/decisions/
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
@@ -29,53 +28,29 @@ from httpunk._httpunk import (
     H2ResetVerdict,
     H2Stopped,
     H2StreamError,
-    H2Streams,
 )
 from httpunk.exceptions import H2Error, H2Reason, fresh_exc
 
 from epp.extproc.hyper_call import HyperCall
+from epp.extproc.hyper_engine import make_engine
+from epp.serving import keep_alive
 from epp.strand import Strand
 
-MAX_STREAMS = 30_000
-"""On one connection, less than it has windows for; gateways are the operator's own, and use few connections."""
-STREAM_WINDOW_BYTES = 64 * 1024
-"""What a gateway may send on a stream before it is read."""
-CONNECTION_WINDOW_BYTES = 2**31 - 1
-"""The largest: what streams that wait for room leave unread must not keep others from being read to their end."""
-MAX_FRAME_BYTES = 16 * 1024
-MAX_HEAD_BYTES = 64 * 1024
-SEND_BUFFER_BYTES = 400 * 1024
-"""What a stream may have written that is not sent yet; hyper's own."""
 MAX_UNANSWERED_BYTES = 256 * 1024
 """What is read of a gateway that does not read itself: what it sends may want answers, which have to be kept."""
-MAX_RESETS_OF_OURS = 1024
-"""For violations of the protocol; hyper's own."""
-KEEPALIVE_S = 60
-"""After so long without a packet the kernel asks whether a gateway is still there."""
-KEEPALIVE_PROBES = 3
 
 Serve = Callable[[HyperCall], Coroutine[None, None, None]]
 
 
 class HyperConnection(asyncio.Protocol):
-    """Gives each call to a task of its own."""
+    """Gives each call to a strand of its own, which goes on with what comes for it."""
 
     def __init__(self, serve: Serve, connections: set["HyperConnection"], *, max_message_bytes: int) -> None:
         """Take what serves a call, and where this is to be found while it is connected."""
         self._serve = serve
         self._connections = connections
         self._max_message_bytes = max_message_bytes
-        self._engine = H2Streams(
-            "server",
-            initial_window_size=STREAM_WINDOW_BYTES,
-            connection_window=CONNECTION_WINDOW_BYTES,
-            max_frame_size=MAX_FRAME_BYTES,
-            max_header_list_size=MAX_HEAD_BYTES,
-            max_send_buf_size=SEND_BUFFER_BYTES,
-            max_concurrent_streams=MAX_STREAMS,
-            max_pending_accept_reset_streams=MAX_STREAMS,
-            max_local_error_reset_streams=MAX_RESETS_OF_OURS,
-        )
+        self._engine = make_engine()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._strands: set[Strand] = set()
@@ -105,7 +80,7 @@ class HyperConnection(asyncio.Protocol):
         """Begin; not called where there is no handshake of TLS, as when a probe looks whether the port is open."""
         self._connections.add(self)
         self._transport = cast("asyncio.Transport", transport)
-        _keep_alive(transport.get_extra_info("socket"))
+        keep_alive(transport.get_extra_info("socket"))
         self._engine.begin()
         self._flush()
 
@@ -316,11 +291,3 @@ class HyperConnection(asyncio.Protocol):
         if self._is_done:
             self._transport.close()
             self._transport = None
-
-
-def _keep_alive(sock: socket.socket | None) -> None:
-    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S // KEEPALIVE_PROBES)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)

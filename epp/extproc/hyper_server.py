@@ -36,9 +36,9 @@ class HyperServer:
         loop = asyncio.get_running_loop()
         try:
             if host == ALL_INTERFACES:
-                self._server = await loop.create_server(self._connect, sock=socket_on_all(port), ssl=self._tls)
+                self._server = await loop.create_server(self.connection, sock=socket_on_all(port), ssl=self._tls)
             else:
-                self._server = await loop.create_server(self._connect, host, port, ssl=self._tls)
+                self._server = await loop.create_server(self.connection, host, port, ssl=self._tls)
         except OSError as error:
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
@@ -56,7 +56,8 @@ class HyperServer:
         for connection in list(self._connections):
             await connection.cancel()
 
-    def _connect(self) -> HyperConnection:
+    def connection(self) -> HyperConnection:
+        """Return what serves a connection that has just been made."""
         return HyperConnection(self._serve, self._connections, max_message_bytes=self._max_message_bytes)
 
     async def _serve(self, call: HyperCall) -> None:

@@ -44,7 +44,7 @@ class Adapters(Struct, frozen=True, kw_only=True):
     """How many can be loaded at a time."""
 
 
-class Load(Struct, frozen=True, kw_only=True):
+class Load(Struct, frozen=True, gc=False, kw_only=True):
     """One endpoint's numbers. ``None``: its metrics page does not say.
 
     In `Endpoint.load` the requests that wait and run are always known: what a page does not say of others' is taken
@@ -77,7 +77,7 @@ class Load(Struct, frozen=True, kw_only=True):
 UNKNOWN_LOAD = Load()
 
 
-class InFlight(Struct, frozen=True, kw_only=True):
+class InFlight(Struct, frozen=True, gc=False, kw_only=True):
     """What this picker has sent to an endpoint, and what has not ended yet."""
 
     requests: int = 0

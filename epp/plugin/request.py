@@ -1,8 +1,9 @@
 """A request as plugins see it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from epp.plugin.attributes import PrefixMatches
 from epp.plugin.endpoint import Endpoint
@@ -13,8 +14,7 @@ BYTES_PER_TOKEN = 4
 """Of English text under common tokenizers; token ids have as many."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedBody:
+class ParsedBody(Struct, frozen=True, gc=False, kw_only=True):
     """What a parser read from a request's body."""
 
     model: str

@@ -48,7 +48,7 @@ class Picker(Protocol):
         ...
 
 
-class ScoreColumn(Struct, frozen=True, kw_only=True):
+class ScoreColumn(Struct, frozen=True, gc=False, kw_only=True):
     """One scorer's ratings of the candidates, in their order, each 0..1, before the weight."""
 
     scorer: str
@@ -56,7 +56,7 @@ class ScoreColumn(Struct, frozen=True, kw_only=True):
     scores: Sequence[float]
 
 
-class Removal(Struct, frozen=True):
+class Removal(Struct, frozen=True, gc=False):
     """Candidates that were not rated."""
 
     by: str
@@ -68,7 +68,7 @@ TABLE_COLUMNS = frozenset({"endpoint", "total"})
 """Of `ProfileResult.table`, beside the scorers."""
 
 
-class ProfileResult(Struct, frozen=True, kw_only=True):
+class ProfileResult(Struct, frozen=True, gc=False, kw_only=True):
     """What one run of a profile found."""
 
     profile: str
@@ -92,7 +92,7 @@ class ProfileResult(Struct, frozen=True, kw_only=True):
         return sorted(rows, key=lambda row: -float(row["total"]))
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, gc=False, kw_only=True):
     """Where a request goes: the primary endpoint first, then fallbacks in order."""
 
     endpoints: Sequence[Endpoint]

@@ -54,7 +54,7 @@ class Gateway:
 
     def __init__(self, methods: Methods) -> None:
         server = HyperServer(methods, certificate=None, max_message_bytes=MOST)
-        self.connection: HyperConnection = server._connect()
+        self.connection: HyperConnection = server.connection()
         self.wire = Wire()
         self.connection.connection_made(self.wire)
         self._encoder, self._decoder = Encoder(), Decoder()

@@ -270,5 +270,6 @@ class PrefixIndex(Generic[E]):
     def _note(self, depths: dict[E, int], slots: int, depth: int) -> None:
         """Write how far the endpoints of a bitmask matched."""
         if depth:
+            endpoints = self._endpoints
             for slot in bits(slots):
-                depths[self._endpoints[slot]] = depth
+                depths[endpoints[slot]] = depth

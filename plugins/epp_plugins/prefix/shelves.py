@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from epp_plugins.prefix.runs import Run
 
 SPARE_USES = 64
@@ -46,8 +48,7 @@ class Shelf:
         self.uses = deque(use for use in self.uses if _last_of(*use, slot=self.slot) is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True, gc=False):
     """Blocks that an endpoint was said to have, until it is confirmed or withdrawn."""
 
     shelf: Shelf
