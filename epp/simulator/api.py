@@ -3,7 +3,7 @@
 import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import msgspec
@@ -101,6 +101,13 @@ class ModelServer:
 
     async def _stream(self, request: web.Request, document: Json, *, shape: Shape, frame: Json) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        with suppress(ConnectionError):  # a client that has gone away
+            await self._write_stream(response, request, document, shape=shape, frame=frame)
+        return response
+
+    async def _write_stream(
+        self, response: web.StreamResponse, request: web.Request, document: Json, *, shape: Shape, frame: Json
+    ) -> None:
         async with self._engine.admitted(shape.prompt(document), output_tokens(document)) as running:
             await response.prepare(request)
             last = running.output_tokens - 1
@@ -110,7 +117,6 @@ class ModelServer:
         if _wants_usage(document):
             await response.write(_event(frame | {"object": shape.chunk_name, "choices": [], "usage": usage(running)}))
         await response.write(b"data: [DONE]\n\n")
-        return response
 
 
 async def run_servers(settings: EngineSettings, *, host: str, ports: Sequence[int], models: Sequence[str]) -> None:

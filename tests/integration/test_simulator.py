@@ -1,11 +1,13 @@
 """The simulated model server over real HTTP: what an OpenAI client and a scraper see."""
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from epp.datalayer.core_metrics import CoreMetricsExtractor, Params
 from epp.demo.parts import HOST
@@ -130,3 +132,17 @@ async def test_text_in_parts_counts_like_text_in_one_piece(http: aiohttp.ClientS
         ) as response:
             counts.append((await response.json())["usage"]["prompt_tokens"])
     assert counts[0] == counts[1]
+
+
+async def test_client_that_leaves_a_stream_is_no_error(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mostly the handler is cancelled before it writes again; when it is not, the write fails."""
+
+    async def fails(_response: web.StreamResponse, _data: bytes) -> None:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(web.StreamResponse, "write", fails)
+    async with http.post("/v1/completions", json=TEXT | {"stream": True}) as response:
+        assert await response.read() == b""
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
