@@ -34,7 +34,7 @@ from epp.plugin import Endpoint, EndpointSpec
 from epp.plugin.endpoint import Settling
 from epp.readiness import Need, Readiness
 from epp.reloading import Changes, Reloader
-from epp.serving import Stop, address, background, listening_http, raise_file_limit, stop_signal
+from epp.serving import Stop, address, background, freeze_memory, listening_http, raise_file_limit, stop_signal
 from epp.settings import Settings
 from epp.starting import check, limits, make_metrics, max_message_bytes, wanted_of_cluster
 
@@ -135,6 +135,7 @@ class Service:
             async with background(self._scraper.run(), self._live.workers.run(), *self._following()):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._scraper.wait_for_first_round(), FIRST_ROUND_S)
+                freeze_memory()
                 async with self._serving_ext_proc():
                     yield
 
