@@ -8,7 +8,7 @@ import asyncio
 import enum
 import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Strand:
     by yielding `Pause.NEWS` while the strand `is_direct`, and as tasks do where it is not.
     """
 
-    __slots__ = ("_coroutine", "_loop", "_may_go_on", "_on_end", "_task", "is_direct")
+    __slots__ = ("_coroutine", "_is_cancelled", "_loop", "_may_go_on", "_on_end", "_task", "is_direct")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], on_end: "Callable[[Strand], None]") -> None:
         """Take what is run, and who is told when it has ended."""
@@ -42,6 +42,8 @@ class Strand:
         """It is not running, has not ended, and is no task."""
         self.is_direct = False
         """It is running, and is no task."""
+        self._is_cancelled = False
+        """It is, in the next turn of the loop."""
 
     def go_on(self) -> None:
         """Let it run until it waits again, if it waits for news."""
@@ -52,10 +54,12 @@ class Strand:
         """Raise `asyncio.CancelledError` where it waits, soon."""
         if self._task is not None:
             self._task.cancel()
-        else:
+        elif not self._is_cancelled:
+            self._is_cancelled = True
             self._loop.call_soon(self._cancel)
 
     def _cancel(self) -> None:
+        self._is_cancelled = False
         if self._task is not None:
             self._task.cancel()
         elif self._may_go_on:
@@ -67,42 +71,64 @@ class Strand:
             pending = self._coroutine.send(None) if thrown is None else self._coroutine.throw(thrown)
         except (StopIteration, asyncio.CancelledError):
             self._on_end(self)
-        except Exception as error:  # noqa: BLE001 - told as an event loop tells of a task that nobody waits for
+        except (KeyboardInterrupt, SystemExit):
             self._on_end(self)
-            self._loop.call_exception_handler({"message": "a strand has failed", "exception": error})
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of Rust too; told as an event loop tells of a task's
+            self._on_end(self)
+            self._tell(error)
         else:
             if pending is Pause.NEWS:
                 self._may_go_on = True
             else:
-                self._task = self._loop.create_task(_as_task(Rest(self._coroutine, pending)))
-                self._task.add_done_callback(lambda _: self._on_end(self))
+                self._task = self._loop.create_task(Rest(self._coroutine, pending))
+                self._task.add_done_callback(self._task_has_ended)
         finally:
             self.is_direct = False
+            thrown = None  # its traceback has this frame
+
+    def _task_has_ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._on_end(self)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        self._loop.call_exception_handler({"message": "a strand has failed", "exception": error})
 
 
-class Rest(Generic[T]):
-    """What is left of a coroutine that has yielded something."""
+class Rest(Generator[Any, Any, T], Coroutine[Any, Any, T]):
+    """What is left of a coroutine that has yielded something; what is thrown before it has gone on is thrown there."""
 
-    __slots__ = ("_coroutine", "_pending")
+    __slots__ = ("_coroutine", "_has_begun", "_pending")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], pending: object) -> None:
         self._coroutine = coroutine
         self._pending = None if isinstance(pending, Pause) else pending
+        self._has_begun = False
+
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - whatever the two agree on
+        """Go on; first with what was yielded already."""
+        if self._has_begun:
+            return self._coroutine.send(value)
+        self._has_begun = True
+        return self._pending
+
+    def throw(self, *thrown: Any) -> Any:  # noqa: ANN401 - an exception, or as before Python 3.12 its parts
+        """Raise an exception where the coroutine waits, such as a cancellation."""
+        self._has_begun = True
+        try:
+            return self._coroutine.throw(*thrown)
+        finally:
+            thrown = ()  # its traceback has this frame
+
+    def close(self) -> None:
+        """End the coroutine."""
+        self._coroutine.close()
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Return the coroutine's result."""
-        coroutine, pending = self._coroutine, self._pending
-        try:
-            while True:
-                try:
-                    sent = yield pending
-                except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: it is for the coroutine
-                    pending = coroutine.throw(thrown)
-                else:
-                    pending = coroutine.send(sent)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return self
 
 
 @types.coroutine
@@ -110,7 +136,3 @@ def in_task() -> Generator[Pause, None, None]:
     """Go on as a task."""
     if asyncio.current_task() is None:
         yield Pause.TASK
-
-
-async def _as_task(rest: Rest[None]) -> None:
-    await rest

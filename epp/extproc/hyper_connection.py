@@ -60,6 +60,8 @@ class HyperConnection(asyncio.Protocol):
         self._news: dict[HyperCall, None] = {}
         """Those for whom something has come in this turn of the loop, in the order in which it came."""
         self._is_done = False
+        self._is_ending = False
+        """Its calls are being ended: no others are taken."""
         self._is_flushing = False
         """A flush is due at the end of this turn of the loop."""
         self._may_write = True
@@ -86,7 +88,7 @@ class HyperConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what a gateway sends."""
-        if self._is_done:
+        if self._is_done or self._is_ending:
             return
         if not self._may_write:
             self._read_less(len(data))
@@ -151,6 +153,7 @@ class HyperConnection(asyncio.Protocol):
 
     async def cancel(self) -> None:
         """End every call, and close."""
+        self._is_ending = True
         for strand in list(self._strands):
             strand.cancel()
         await self._calls_have_ended()
@@ -191,9 +194,9 @@ class HyperConnection(asyncio.Protocol):
 
     def _bring_news(self) -> None:
         """Let calls go on: once for all that has come for them."""
-        for call in self._news:
+        calls, self._news = self._news, {}
+        for call in calls:
             call.wake()
-        self._news.clear()
 
     def _take_headers(self, frame: H2FrameHeaders) -> None:
         call = HyperCall(self._engine, self, frame, max_message_bytes=self._max_message_bytes)

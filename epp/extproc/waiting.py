@@ -36,7 +36,7 @@ class Begun(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Return its result."""
-        return Rest(self._coroutine, self._pending).__await__()
+        return Rest(self._coroutine, self._pending)
 
 
 class Impatience:

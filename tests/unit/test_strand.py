@@ -1,6 +1,9 @@
 """A strand goes on where its news come, and is a task where it has to be one."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -143,15 +146,102 @@ async def test_cancelled_one_may_still_have_something_to_wait_for() -> None:
     assert (seen.steps, seen.ends) == (["tidied up"], 1)
 
 
-async def test_one_that_fails_is_told_of_and_harms_nobody() -> None:
+@pytest.mark.parametrize("is_task", [False, True], ids=["wants a task", "waits for something else"])
+async def test_cancellation_before_the_first_turn_of_its_task_is_raised_where_it_waits(*, is_task: bool) -> None:
+    async def stubborn(seen: Seen) -> None:
+        try:
+            await (asyncio.sleep(5) if is_task else in_task())
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            seen.steps.append("cancelled")
+            raise
+
+    seen = Seen()
+    strand = seen.strand(stubborn)
+    go_on_in_the_next_turn(strand)
+    asyncio.get_running_loop().call_soon(strand.cancel)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (seen.steps, seen.ends) == (["cancelled"], 1)
+
+
+async def test_two_cancellations_in_one_turn_are_one() -> None:
+    async def goes_on(seen: Seen) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await News()
+        await News()
+        seen.steps.append("went on")
+
+    seen = Seen()
+    strand = seen.strand(goes_on)
+    strand.go_on()
+    strand.cancel()
+    strand.cancel()
+    await asyncio.sleep(0)
+    strand.go_on()
+    assert (seen.steps, seen.ends) == (["went on"], 1)
+
+
+class PanicError(BaseException):
+    """As extensions in Rust raise it."""
+
+
+@pytest.mark.parametrize("error", [KeyError("a bug"), PanicError("a bug")], ids=repr)
+@pytest.mark.parametrize("is_task", [False, True])
+async def test_one_that_fails_is_told_of_and_harms_nobody(error: BaseException, *, is_task: bool) -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
 
     async def fails(seen: Seen) -> None:
+        if is_task:
+            await asyncio.sleep(0)
         seen.steps.append("begun")
-        raise KeyError("a bug")
+        raise error
 
     seen = Seen()
     seen.strand(fails).go_on()
+    for _ in range(3 if is_task else 0):
+        await asyncio.sleep(0)
     assert (seen.steps, seen.ends) == (["begun"], 1)
-    assert [repr(one["exception"]) for one in told] == ["KeyError('a bug')"]
+    assert [one["exception"] for one in told] == [error]
+
+
+@pytest.mark.parametrize("is_task", [False, True], ids=["waits for news", "is a task"])
+@pytest.mark.parametrize("fails", [False, True], ids=["is cancelled", "fails"])
+async def test_ended_one_leaves_nothing_for_the_garbage_collector(*, is_task: bool, fails: bool) -> None:
+    """The variables of a stream are a request's body; a cycle would keep them until it is found."""
+
+    class Body:
+        """Something that is seen to go."""
+
+        strand: Strand
+
+    kept: list[weakref.ref[Body]] = []
+
+    async def holds(body: Body) -> None:
+        await (asyncio.sleep(0.01) if is_task else News())
+        if fails:
+            raise KeyError(body)
+        await News()
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    gc.disable()
+    try:
+        body = Body()
+        kept.append(weakref.ref(body))
+        strand = body.strand = Strand(holds(body), lambda _: None)
+        del body
+        strand.go_on()
+        await asyncio.sleep(0)
+        if fails and is_task:
+            await asyncio.sleep(0.05)
+        elif fails:
+            strand.go_on()
+        else:
+            strand.cancel()
+        del strand
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert [one() for one in kept] == [None]
+    finally:
+        gc.enable()

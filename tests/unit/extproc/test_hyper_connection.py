@@ -3,15 +3,20 @@
 import asyncio
 
 import pytest
-from hyperframe.frame import DataFrame, PingFrame
+from hyperframe.frame import DataFrame, PingFrame, RstStreamFrame
 
 from epp.extproc.framing import framed
 from epp.extproc.hyper_connection import MAX_UNANSWERED_BYTES
 from epp.extproc.rpc import OK, Call, Status
 from tests.fakes.gateway import Gateway, data_of, reasons_of
-from tests.fakes.transports import ECHO, HANGS, echo
+from tests.fakes.transports import ECHO, HANGS, PATIENCE_S, echo
 
 PROTOCOL_ERROR = 1
+
+
+async def hangs(call: Call) -> Status:
+    await call.lost()
+    return OK
 
 
 async def test_violation_ends_calls_and_connection_although_the_gateway_reads_nothing() -> None:
@@ -82,3 +87,35 @@ async def test_timeout_that_makes_no_sense_is_none(said: str) -> None:
     gateway.open(1, grpc_timeout=said)
     gateway.say(1, is_last=True)
     assert gateway.trailers_of(1, await gateway.answers())["grpc-status"] == "0"
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_stream_that_comes_while_the_others_are_ended_does_not_keep_the_connection(turns: int) -> None:
+    gateway = Gateway({HANGS: hangs})
+    gateway.open(1, HANGS)
+    await gateway.answers()
+    ending = asyncio.ensure_future(gateway.connection.cancel())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    gateway.open(3, HANGS)
+    await asyncio.wait_for(ending, PATIENCE_S)
+    assert gateway.wire.is_closed
+
+
+async def test_stream_whose_handler_panics_is_reset_and_the_others_go_on() -> None:
+    class PanicError(BaseException):
+        """As extensions in Rust raise it."""
+
+    async def panics(call: Call) -> Status:
+        await call.read()
+        raise PanicError("a bug")
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    gateway = Gateway({ECHO: echo, HANGS: panics})
+    gateway.open(1, HANGS)
+    gateway.open(3, ECHO)
+    await gateway.answers()
+    gateway.send(DataFrame(1, framed(b"x")), DataFrame(3, framed(b"y"), flags=["END_STREAM"]))
+    frames = await gateway.answers()
+    assert [frame.stream_id for frame in frames if isinstance(frame, RstStreamFrame)] == [1]
+    assert gateway.trailers_of(3, frames)["grpc-status"] == "0"
