@@ -26,6 +26,8 @@ LATE_S = 0.3
 PIECE_BYTES = 20_000
 ENOUGH_BYTES = 400
 """Of an answer: its head and some of its events."""
+ANSWER_S = 5.0
+"""How long a client that wants to go within its answer waits for so much of it: one that is refused gets less."""
 
 
 class Clients:
@@ -89,7 +91,7 @@ class Clients:
         point, is_rude, port = number % 4, number // 4 % 2 == 1, self._ports[number // 8 % 2]
         body = _long_request(f"{number} leaves")
         reader, writer = await asyncio.open_connection(HOST, port)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
             writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body))
             writer.write(body[:PIECE_BYTES])
             await writer.drain()
@@ -99,13 +101,13 @@ class Clients:
                 writer.write(body[PIECE_BYTES:])
                 await writer.drain()
             if point > 2:  # noqa: PLR2004 - the last point: within the answer
-                await reader.readexactly(ENOUGH_BYTES)
+                await asyncio.wait_for(reader.readexactly(ENOUGH_BYTES), ANSWER_S)
         _go(writer, is_rude=is_rude)
         self.left += 1
 
 
 def _go(writer: asyncio.StreamWriter, *, is_rude: bool) -> None:
-    if is_rude:
+    if is_rude and not writer.transport.is_closing():
         plug: socket.socket = writer.get_extra_info("socket")
         plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
