@@ -57,6 +57,7 @@ class HyperConnection(asyncio.Protocol):
         self._idle: asyncio.Future[None] | None = None
         """Done when no call is left, where somebody waits for it."""
         self._takes_no_more = asyncio.Event()
+        self._is_lost = asyncio.Event()
         self._news: dict[HyperCall, None] = {}
         """Those for whom something has come in this turn of the loop, in the order in which it came."""
         self._is_done = False
@@ -113,6 +114,7 @@ class HyperConnection(asyncio.Protocol):
         self._transport = None
         self._stop(self._engine.fail(None if exc is None else fresh_exc(exc)))
         self._takes_no_more.set()
+        self._is_lost.set()
         self._connections.discard(self)
 
     def pause_writing(self) -> None:
@@ -144,12 +146,13 @@ class HyperConnection(asyncio.Protocol):
             self._is_done = True
 
     async def drain(self) -> None:
-        """Ask the gateway for no more calls, and close when those that are there have ended."""
+        """Ask the gateway for no more calls, close when those that are there have ended; return when all is sent."""
         self.act(self._engine.begin_graceful_shutdown())
         self._flush()
         await self._takes_no_more.wait()
         await self._calls_have_ended()
         self.close()
+        await self._is_lost.wait()
 
     async def cancel(self) -> None:
         """End every call, and close."""

@@ -16,6 +16,8 @@ from epp.serving import ALL_INTERFACES, socket_on_all
 from epp.strand import in_task
 
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+TURNS = 4
+"""Of the event loop, until a connection that was accepted last is among those that are there."""
 _LONGEST_TIMEOUT = 9
 """Eight digits and a unit (gRPC over HTTP/2, "Requests")."""
 
@@ -47,6 +49,8 @@ class HyperServer:
         if self._server is None:
             return
         self._server.close()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         async with asyncio.TaskGroup() as group:
             draining = [group.create_task(one.drain()) for one in list(self._connections)]
             if draining:

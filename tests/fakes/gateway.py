@@ -26,8 +26,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 class Wire(asyncio.Transport):
     """Keeps what is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__()
+        self._protocol = protocol
         self.written = bytearray()
         self.is_closed = False
         self.is_read = True
@@ -41,6 +42,7 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.is_closed = True
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
     def pause_reading(self) -> None:
         self.is_read = False
@@ -55,7 +57,7 @@ class Gateway:
     def __init__(self, methods: Methods) -> None:
         server = HyperServer(methods, certificate=None, max_message_bytes=MOST)
         self.connection: HyperConnection = server.connection()
-        self.wire = Wire()
+        self.wire = Wire(self.connection)
         self.connection.connection_made(self.wire)
         self._encoder, self._decoder = Encoder(), Decoder()
         self.connection.data_received(PREFACE + SettingsFrame(0).serialize())
