@@ -31,7 +31,7 @@ def raise_file_limit() -> int:
 
 
 def freeze_memory() -> None:
-    """Have it pass over all that there is now, and stays: each time it looks through that, everybody waits."""
+    """Have the garbage collector pass over all that is there now: each time it looks through that, everybody waits."""
     gc.collect()
     gc.freeze()
 
