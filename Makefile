@@ -6,6 +6,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(sort $(wildcard plugins/examples/*/pyproject.toml)))
 DEMO ?= --traffic --duration 20s
 
+# A process a core, each test file in one of them: the same fixtures serve all tests of a file.
+PYTEST := $(BIN)/python -m pytest
+IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -21,13 +25,13 @@ ON_GRPCIO := tests/e2e/test_envoy.py
 
 .PHONY: test
 test: $(VENV)/.dev  ## Run all tests: unit, integration, end to end with a real Envoy, example plugins
-	$(BIN)/python -m pytest
-	EPP_SERVE_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
-	@for example in $(EXAMPLES); do $(BIN)/python -m pytest -c $$example/pyproject.toml $$example || exit 1; done
+	$(PYTEST) $(IN_PARALLEL)
+	EPP_SERVE_TRANSPORT=grpcio $(PYTEST) $(ON_GRPCIO)
+	@for example in $(EXAMPLES); do $(PYTEST) -c $$example/pyproject.toml $$example || exit 1; done
 
 .PHONY: test-unit
 test-unit: $(VENV)/.dev  ## Run the tests that need no network and no Envoy; takes seconds
-	$(BIN)/python -m pytest tests/unit
+	$(PYTEST) $(IN_PARALLEL) tests/unit
 
 .PHONY: check
 check: lint types layers protos-check budgets test  ## Everything that CI checks
@@ -111,7 +115,7 @@ bench: $(VENV)/.dev  ## Measure CPU, latency and memory beside Envoy and an echo
 
 .PHONY: test-grpcio
 test-grpcio: $(VENV)/.dev  ## Run everything that starts a picker on grpcio, the transport that is not the default
-	EPP_SERVE_TRANSPORT=grpcio $(BIN)/python -m pytest tests/integration tests/e2e
+	EPP_SERVE_TRANSPORT=grpcio $(PYTEST) $(IN_PARALLEL) tests/integration tests/e2e
 
 .PHONY: bench-micro
 bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path

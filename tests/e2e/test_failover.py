@@ -109,9 +109,9 @@ async def killed(server: ModelServer, log: Log) -> int:
 
     Returns the place in the log where it notices.
     """
-    await server.kill()
-    killed_at = dt.datetime.now(dt.UTC)
     log.seen = len(log.picker.events)
+    killed_at = dt.datetime.now(dt.UTC)
+    await server.kill()
     noticed = await log.wait_for("endpoint_unready")
     await asyncio.sleep(2.0)
     assert dt.datetime.fromisoformat(log.picker.events[noticed]["timestamp"]) - killed_at < dt.timedelta(seconds=2)
