@@ -50,15 +50,21 @@ class CoreMetricsExtractor:
             raise ConfigurationError([Problem("defaultEngine", message)])
         self._default = params.default_engine
         self._label_keys = ENGINE_LABELS if params.engine_label_key is None else (params.engine_label_key,)
-        self._layouts: dict[Endpoint, Layout] = {}
+        self._last: dict[Endpoint, _LastPage] = {}
 
     def read_load(self, endpoint: Endpoint, page: bytes) -> Reading:
         """Return what the page says, and which of the engine's metrics it should have and has not."""
-        layout = self._layouts.get(endpoint)
-        if layout is None:
-            layout = self._layouts[endpoint] = Layout()
+        last = self._last.get(endpoint)
+        if last is None:
+            last = self._last[endpoint] = _LastPage()
         named = next((endpoint.labels[key] for key in self._label_keys if key in endpoint.labels), self._default)
         expected = self._engines.get(named) or self._engines[self._default]
+        is_as_before = last.layout.turn_to(page)
+        if last.reading is None or last.engine is not expected or not is_as_before:
+            last.engine, last.reading = expected, self._read(page, last.layout, expected)
+        return last.reading
+
+    def _read(self, page: bytes, layout: Layout, expected: Engine) -> Reading:
         reading = _PageOfEngine(page, layout, expected).read()
         if _has_queue(reading.load) or not (expected.waiting or expected.running):
             return reading
@@ -68,7 +74,16 @@ class CoreMetricsExtractor:
 
     def on_endpoint_removed(self, endpoint: Endpoint) -> None:
         """Forget where its metrics stood."""
-        self._layouts.pop(endpoint, None)
+        self._last.pop(endpoint, None)
+
+
+class _LastPage:
+    """Where the metrics of an endpoint stood on its last page, and what they said."""
+
+    def __init__(self) -> None:
+        self.layout = Layout()
+        self.engine: Engine | None = None
+        self.reading: Reading | None = None
 
 
 class _PageOfEngine:

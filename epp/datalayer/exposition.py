@@ -20,7 +20,7 @@ TRUSTED_PAGES = 5
 SAME_LAYOUT_BYTES = 50
 """A page whose length differs by more than this may have other metrics; numbers that grow change it by less."""
 MAX_KEPT_BYTES = 65_536
-"""Longer groups are not kept to be compared with those of the next page."""
+"""Longer groups, and those that a torn page ends in, are not kept to be compared with those of the next page."""
 _SAMPLE = re.compile(rb'(?:[ \t]*+\{((?:[^"}\n]++|"(?:[^"\\\n]++|\\.)*+")*+)\}|[ \t])[ \t]*+([^ \t\r\n]+)')
 """What follows a metric's name on its line: labels in braces, then the value; a timestamp may follow and is ignored.
 
@@ -65,23 +65,47 @@ class Layout:
         self._groups: dict[bytes, Group] = {}
         self._trusted: dict[bytes, int] = {}
         """For how many more pages a metric is taken to stand where it stood, or to be absent."""
+        self._wanted: set[bytes] = set()
+        """What was looked for on the last page that was not as the one before."""
         self._page_bytes = 0
 
-    def find(self, page: bytes, name: bytes) -> Group:
-        """Return every series with exactly this name; the same object as before where nothing has changed."""
+    def turn_to(self, page: bytes) -> bool:
+        """Begin another page; tells whether all that was looked for on the last one stands there, and as it was."""
         if abs(len(page) - self._page_bytes) > SAME_LAYOUT_BYTES:
             self._trusted.clear()
         self._page_bytes = len(page)
+        wanted, trusted = self._wanted, self._trusted
+        for name in wanted:
+            if not trusted.get(name) or not self._is_as_before(page, name):
+                wanted.clear()
+                return False
+        for name in wanted:
+            trusted[name] -= 1
+        return bool(wanted)
+
+    def find(self, page: bytes, name: bytes) -> Group:
+        """Return every series with exactly this name; the same object as before where nothing has changed."""
+        self._wanted.add(name)
         trusted = self._trusted.get(name, 0)
         if trusted:
             self._trusted[name] = trusted - 1
-            place = self._places.get(name)
-            if place is None:
-                return NOTHING
-            text = self._near(page, name, place)
+            if self._is_as_before(page, name):
+                return self._groups.get(name, NOTHING)
+            text = self._near(page, name, self._places[name])
             if text is not None:
                 return self._group(name, text)
         return self._search(page, name)
+
+    def _is_as_before(self, page: bytes, name: bytes) -> bool:
+        """Tell whether a metric stands where it stood, as it was, with no line that may be one more beside it."""
+        start = self._places.get(name)
+        if start is None:
+            return True
+        group = self._groups.get(name)
+        if group is None or not page.startswith(group.text, start) or page[start - 1] != _NEWLINE:
+            return False
+        line_before = page.rfind(b"\n", 0, start - 1) + 1
+        return not (page.startswith(name, start + len(group.text)) or page.startswith(name, line_before, start - 1))
 
     def _near(self, page: bytes, name: bytes, last: int) -> bytes | None:
         """Return the metric's lines if they begin near their last place."""
@@ -101,6 +125,7 @@ class Layout:
             texts.append(page[place:end])
             place = _first_line(page, name, end, len(page))
         if first is None:
+            self._groups.pop(name, None)
             if self._places.pop(name, None) is not None:
                 self._trusted.clear()  # it may have been renamed: look for everything again
             self._trusted[name] = TRUSTED_PAGES
@@ -113,7 +138,7 @@ class Layout:
         group = self._groups.get(name)
         if group is None or group.text != text:
             group = Group(text, name)
-            if len(text) <= MAX_KEPT_BYTES:
+            if len(text) <= MAX_KEPT_BYTES and text.endswith(b"\n"):
                 self._groups[name] = group
         return group
 

@@ -142,10 +142,12 @@ class Scraper:
 
 async def _pause(pause_s: float, *, least_s: float, until: asyncio.Event) -> bool:
     """Wait, at least for the shorter time; tell whether an event cut it short."""
-    await asyncio.sleep(min(pause_s, least_s))
+    clock = asyncio.get_running_loop().time
+    began_s = clock()
     try:
-        async with asyncio.timeout(pause_s - least_s):
+        async with asyncio.timeout(pause_s):
             await until.wait()
+            await asyncio.sleep(began_s + least_s - clock())
     except TimeoutError:
         return False
     return True

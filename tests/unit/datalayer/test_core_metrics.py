@@ -138,6 +138,29 @@ def test_page_without_any_of_them_is_an_unknown_load() -> None:
     assert load_of("<html>not found</html>") == Load()
 
 
+NOISE, SMALL = st.integers(0, 10**6), st.integers(0, 2)
+
+
+@given(st.lists(st.tuples(SMALL, SMALL, NOISE), min_size=2, max_size=20))
+def test_pages_of_one_endpoint_read_as_if_each_were_the_first(pages: list[tuple[int, int, int]]) -> None:
+    """What changes are the numbers, and the places by their lengths."""
+    warm, endpoint = CoreMetricsExtractor(Params()), make_endpoint()
+    for waiting, running, noise in pages:
+        page = b"noise %d\nvllm:num_requests_waiting %d\nmore %d\nvllm:num_requests_running %d\n" % (
+            *(noise, waiting),
+            *(noise, running),
+        )
+        assert warm.read_load(endpoint, page) == CoreMetricsExtractor(Params()).read_load(endpoint, page)
+
+
+def test_same_page_is_read_anew_when_the_endpoint_has_become_another_engine() -> None:
+    warm, endpoint = CoreMetricsExtractor(Params()), make_endpoint()
+    page = b"noise 1\nvllm:num_requests_waiting 1\nsglang:num_queue_reqs 2\n"
+    assert warm.read_load(endpoint, page).load.waiting == 1
+    endpoint.spec = make_endpoint(labels={"llm-d.ai/engine-type": "sglang"}).spec
+    assert warm.read_load(endpoint, page).load.waiting == 2
+
+
 @given(st.binary(max_size=200), st.integers(0, 4))
 def test_garbage_around_or_in_a_page_never_raises(garbage: bytes, lines: int) -> None:
     page = b"vllm:num_requests_waiting 1\n" * lines
