@@ -97,6 +97,38 @@ class Strand:
         self._loop.call_exception_handler({"message": "a strand has failed", "exception": error})
 
 
+class Strands:
+    """Those that were begun and have not ended."""
+
+    def __init__(self) -> None:
+        self._running: set[Strand] = set()
+        self._idle: asyncio.Future[None] | None = None
+        """Done when none is left, where somebody waits for it."""
+
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> Strand:
+        """Return a coroutine's strand, which is yet to be led on."""
+        strand = Strand(coroutine, self._has_ended)
+        self._running.add(strand)
+        return strand
+
+    def cancel(self) -> None:
+        """Raise `asyncio.CancelledError` where each of them waits, soon."""
+        for strand in list(self._running):
+            strand.cancel()
+
+    async def have_ended(self) -> None:
+        """Return when none is left."""
+        while self._running:
+            self._idle = self._idle or asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._idle})
+
+    def _has_ended(self, strand: Strand) -> None:
+        self._running.discard(strand)
+        if not self._running and self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
+
+
 class Rest(Generator[Any, Any, T], Coroutine[Any, Any, T]):
     """What is left of a coroutine that has yielded something; what is thrown before it has gone on is thrown there."""
 

@@ -77,6 +77,9 @@ class MessageReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def framed(message: bytes) -> bytes:
-    """Return a message with its head."""
-    return b"\0" + len(message).to_bytes(4) + message
+def framed(*messages: bytes) -> bytes:
+    """Return messages, each with its head; copies each byte once."""
+    parts: list[bytes] = []
+    for message in messages:
+        parts += (b"\0" + len(message).to_bytes(4), message)
+    return b"".join(parts)

@@ -27,6 +27,10 @@ class Outlet(Protocol):
         """Do what the engine's verdict asks for."""
         ...
 
+    def make_room(self) -> bool:
+        """Send what is queued, so that the engine takes more; tells whether anything was."""
+        ...
+
 
 class HyperCall:
     """The engine hands it back with whatever happens to its stream."""
@@ -87,15 +91,16 @@ class HyperCall:
 
     async def write(self, messages: Iterable[bytes]) -> None:
         """Send messages, as many as fit in one write."""
-        parts, size = [], 0
+        batch: list[bytes] = []
+        size = 0
         for message in messages:
-            parts.append(framed(message))
+            batch.append(message)
             size += len(message)
             if size >= WRITE_BYTES:
-                await self._write(b"".join(parts))
-                parts, size = [], 0
-        if parts:
-            await self._write(parts[0] if len(parts) == 1 else b"".join(parts))
+                await self._write(framed(*batch))
+                batch, size = [], 0
+        if batch:
+            await self._write(framed(*batch))
 
     async def lost(self) -> None:
         """Return when the caller has gone away."""
@@ -186,7 +191,7 @@ class HyperCall:
             if verdict.done:
                 return
             sent += verdict.sent
-            if not verdict.sent:
+            if not verdict.sent and not self._outlet.make_room():
                 await self._news()
 
 

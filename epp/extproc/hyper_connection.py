@@ -34,7 +34,7 @@ from httpunk.exceptions import H2Error, H2Reason, fresh_exc
 from epp.extproc.hyper_call import HyperCall
 from epp.extproc.hyper_engine import make_engine
 from epp.serving import keep_alive
-from epp.strand import Strand
+from epp.strand import Strands
 
 MAX_UNANSWERED_BYTES = 256 * 1024
 """What is read of a gateway that does not read itself: what it sends may want answers, which have to be kept."""
@@ -53,9 +53,7 @@ class HyperConnection(asyncio.Protocol):
         self._engine = make_engine()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._strands: set[Strand] = set()
-        self._idle: asyncio.Future[None] | None = None
-        """Done when no call is left, where somebody waits for it."""
+        self._strands = Strands()
         self._takes_no_more = asyncio.Event()
         self._is_lost = asyncio.Event()
         self._news: dict[HyperCall, None] = {}
@@ -150,33 +148,21 @@ class HyperConnection(asyncio.Protocol):
         self.act(self._engine.begin_graceful_shutdown())
         self._flush()
         await self._takes_no_more.wait()
-        await self._calls_have_ended()
+        await self._strands.have_ended()
         self.close()
         await self._is_lost.wait()
 
     async def cancel(self) -> None:
         """End every call, and close."""
         self._is_ending = True
-        for strand in list(self._strands):
-            strand.cancel()
-        await self._calls_have_ended()
+        self._strands.cancel()
+        await self._strands.have_ended()
         self.close()
 
     def close(self) -> None:
         """Send what is to be sent, and close."""
         self._is_done = True
         self._flush()
-
-    async def _calls_have_ended(self) -> None:
-        while self._strands:
-            self._idle = self._idle or self._loop.create_future()
-            await asyncio.wait({self._idle})
-
-    def _has_ended(self, strand: Strand) -> None:
-        self._strands.discard(strand)
-        if not self._strands and self._idle is not None:
-            self._idle.set_result(None)
-            self._idle = None
 
     def _read_less(self, received_bytes: int) -> None:
         """Leave a gateway alone that only sends, until it reads."""
@@ -208,8 +194,7 @@ class HyperConnection(asyncio.Protocol):
             self._engine.accepted(call.id)
             if verdict.eof:
                 call.ended()
-            call.strand = Strand(self._run(call), self._has_ended)
-            self._strands.add(call.strand)
+            call.strand = self._strands.begin(self._run(call))
         elif verdict.kind == H2_HEADERS_TRAILERS:
             call = cast("HyperCall", verdict.handle)
             call.ended()
@@ -284,16 +269,27 @@ class HyperConnection(asyncio.Protocol):
         for call in calls:
             self._loop.call_soon(cast("HyperCall", call).wake)
 
-    def _flush(self) -> None:
-        """Send all that is to be sent, in one write; the last of it also to a gateway that is slow to read."""
-        self._is_flushing = False
-        if self._transport is None or not (self._may_write or self._is_done):
-            return
-        content, _ = self._engine.take_pending()
+    def make_room(self) -> bool:
+        """Send what is queued to a gateway that reads, within this turn of the loop; tells whether anything was."""
+        return self._may_write and self._send()
+
+    def _send(self) -> bool:
+        """Send all that is queued, in one write; tells whether anything was."""
+        if self._transport is None:
+            return False
+        queued, _ = self._engine.take_pending()
+        content = bytes(queued)
+        queued.release()
         if content:
-            self._transport.write(bytes(content))
-        content.release()
+            self._transport.write(content)
         self._wake(self._engine.credit_written())
-        if self._is_done:
+        return bool(content)
+
+    def _flush(self) -> None:
+        """Send all that is to be sent; the last of it also to a gateway that is slow to read."""
+        self._is_flushing = False
+        if self._may_write or self._is_done:
+            self._send()
+        if self._is_done and self._transport is not None:
             self._transport.close()
             self._transport = None

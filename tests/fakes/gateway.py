@@ -12,6 +12,7 @@ from hyperframe.frame import (
     HeadersFrame,
     PingFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 
 from epp.extproc.framing import framed
@@ -66,6 +67,11 @@ class Gateway:
         """Let them come in the next turn of the loop, and not within a test's task."""
         data = b"".join(frame.serialize() for frame in frames)
         asyncio.get_running_loop().call_soon(self.connection.data_received, data)
+
+    def widen(self, window_bytes: int) -> None:
+        """Let so much be sent before anything is acknowledged."""
+        window = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: window_bytes})
+        self.send(window, WindowUpdateFrame(0, window_increment=window_bytes))
 
     def open(self, stream: int, path: str = ECHO, **headers: str) -> None:
         head = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "x"}

@@ -12,6 +12,7 @@ from tests.fakes.gateway import Gateway, data_of, reasons_of
 from tests.fakes.transports import ECHO, HANGS, PATIENCE_S, echo
 
 PROTOCOL_ERROR = 1
+MUCH = bytes(range(256)) * 1_200
 
 
 async def hangs(call: Call) -> Status:
@@ -49,6 +50,36 @@ async def test_what_was_answered_goes_out_before_a_drained_connection_is_closed(
     assert data_of(await gateway.answers()) == framed(b"late")
     await draining
     assert gateway.wire.is_closed
+
+
+async def answers_much(call: Call) -> Status:
+    await call.read()
+    await call.write([MUCH])
+    return OK
+
+
+async def test_answers_that_are_more_than_the_engine_keeps_go_out_in_the_turn_in_which_they_are_written() -> None:
+    gateway = Gateway({ECHO: answers_much})
+    gateway.widen(2 * len(MUCH) + 1_000)
+    for stream in (1, 3):
+        gateway.open(stream)
+    await gateway.answers()
+    gateway.connection.data_received(b"".join(DataFrame(stream, framed(b"x")).serialize() for stream in (1, 3)))
+    received = gateway.received()
+    for stream in (1, 3):
+        assert data_of(frame for frame in received if frame.stream_id == stream) == framed(MUCH)
+
+
+async def test_answer_waits_for_a_gateway_that_does_not_read() -> None:
+    gateway = Gateway({ECHO: answers_much})
+    gateway.widen(len(MUCH) + 1_000)
+    gateway.open(1)
+    await gateway.answers()
+    gateway.connection.pause_writing()
+    gateway.say(1, b"x")
+    assert data_of(await gateway.answers()) == b""
+    gateway.connection.resume_writing()
+    assert data_of(await gateway.answers()) == framed(MUCH)
 
 
 async def test_gateway_that_reads_nothing_is_not_read_for_ever() -> None:
