@@ -68,7 +68,7 @@ async def benchmark(guidellm: Path, tokenizer: Path, profile: str) -> Outcome:
             "--disable-progress",
         ]
         print("+", " ".join(command), flush=True)
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "GUIDELLM__MAX_WORKER_PROCESSES": "1"}
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "GUIDELLM__MAX_WORKER_PROCESSES": "1"}  # noqa: TID251 - for a child
         process = await asyncio.create_subprocess_exec(
             *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )

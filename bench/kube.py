@@ -123,7 +123,7 @@ async def api_server(count: int) -> AsyncIterator[int]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "config"
             file.write_text(yaml.safe_dump(config))
-            os.environ["KUBECONFIG"] = str(file)
+            os.environ["KUBECONFIG"] = str(file)  # noqa: TID251 - for what reads it
             for _ in range(200):
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection(HOST, port)

@@ -76,7 +76,7 @@ async def running_vllm(vllm: Path, model: Path, *, number: int) -> AsyncIterator
         "VLLM_CPU_OMP_THREADS_BIND": str(core),
         "VLLM_NO_USAGE_STATS": "1",
     }
-    async with running_child(f"vLLM on port {port}", command, _ignore, env=os.environ | settings) as child:
+    async with running_child(f"vLLM on port {port}", command, _ignore, env=os.environ | settings) as child:  # noqa: TID251 - for a child
         await child.wait_until(lambda: answers_ok(f"http://{HOST}:{port}/health"), timeout_s=START_S)
         yield f"{HOST}:{port}"
 

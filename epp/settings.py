@@ -6,6 +6,7 @@ spelling are those of the Go pickers (``--secure-serving=false``, ``--v=1``, ``3
 
 import ast
 import inspect
+import os
 import textwrap
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -78,6 +79,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Time between two scrapes of an endpoint's metrics page, such as 1s."""
     v: Annotated[int, msgspec.Meta(ge=0)] = 2
     """Log verbosity: 1 leaves requests out, 2 has a line for each, 4 adds each decision's scores and failed scrape."""
+
+
+class OwnPod(msgspec.Struct, frozen=True, kw_only=True):
+    """What Kubernetes tells a process of the pod that it runs in (downward API); all empty outside of one."""
+
+    name: str = ""
+    """Environment variable POD_NAME."""
+    namespace: str = ""
+    """Environment variable NAMESPACE."""
+    template_hash: str = ""
+    """Environment variable POD_TEMPLATE_HASH: the same for all pods of one version of a Deployment."""
+
+
+def own_pod() -> OwnPod:
+    """Return what the environment says."""
+    said = os.environ.get
+    return OwnPod(
+        name=said("POD_NAME", ""), namespace=said("NAMESPACE", ""), template_hash=said("POD_TEMPLATE_HASH", "")
+    )
+
+
+def kubeconfig_path() -> str:
+    """Return where the credentials for a cluster are: environment variable KUBECONFIG, or kubectl's own place."""
+    return os.environ.get("KUBECONFIG", "~/.kube/config")
 
 
 def field_docs(struct: type[msgspec.Struct]) -> Mapping[str, str]:

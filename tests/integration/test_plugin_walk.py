@@ -64,7 +64,7 @@ def install(folder: Path, project: Mapping[str, Any]) -> None:
 
 def run(folder: Path, arguments: Sequence[str], *, code: int = 0) -> str:
     """Run Python in the folder, with what is installed there, and return what it prints."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, ROOT / "plugins")))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, ROOT / "plugins")))}  # noqa: TID251 - for a child
     done = subprocess.run(  # noqa: S603 - this interpreter, and arguments of this file or the page
         [sys.executable, *arguments],
         cwd=folder,
