@@ -39,16 +39,17 @@ class Kill:
 
 
 class ServerProcess:
-    """One model server."""
+    """One model server, in a process of its own, so that it can be killed."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, flags: Sequence[str] = FLAGS) -> None:
         self.port = port
         self.name = f"{HOST}:{port}"
+        self._flags = flags
 
     async def start(self) -> None:
         """Serve; returns when it does."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "epp", "simulate", "--port", str(self.port), *FLAGS),
+            *(sys.executable, "-m", "epp", "simulate", "--port", str(self.port), *self._flags),
             stdout=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -62,7 +63,7 @@ class ServerProcess:
         await self._child.stop()
 
     async def kill(self) -> None:
-        """Die at once."""
+        """Die at once, with everything in flight."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()

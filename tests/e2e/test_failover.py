@@ -4,45 +4,21 @@ import asyncio
 import contextlib
 import datetime as dt
 import itertools
-import sys
 from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from soak.servers import ServerProcess
 
 from epp.demo.envoy import BodyMode
 from epp.demo.parts import HOST
-from epp.demo.process import accepts, free_ports
+from epp.demo.process import free_ports
 from tests.fakes.running import RunningPicker, running_envoy, running_picker
 
 CLIENTS = 24
 WINDOW = 40
 """Decisions over which a share is looked at."""
 MODEL = "tiny"
-
-
-class ModelServer:
-    """``epp simulate`` in a process of its own, so that it can be killed."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.name = f"{HOST}:{port}"
-
-    async def start(self) -> None:
-        """Serve."""
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "epp", "simulate", "--port", str(self.port), "--model", MODEL),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(20):
-            while not await accepts(HOST, self.port):
-                await asyncio.sleep(0.05)
-
-    async def kill(self) -> None:
-        """Die at once, with everything in flight."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
 
 
 @dataclass
@@ -104,7 +80,7 @@ class Log:
         return sum(line["endpoint"] == self.endpoint for line in decisions) / len(decisions)
 
 
-async def killed(server: ModelServer, log: Log) -> int:
+async def killed(server: ServerProcess, log: Log) -> int:
     """Kill a server; from the moment that the picker notices nothing goes there, and that is within two seconds.
 
     Returns the place in the log where it notices.
@@ -121,7 +97,7 @@ async def killed(server: ModelServer, log: Log) -> int:
     return noticed
 
 
-async def returned(server: ModelServer, log: Log) -> None:
+async def returned(server: ServerProcess, log: Log) -> None:
     """Start a server again; it takes its share, and at no time much more."""
     await server.start()
     ready = await log.wait_for("endpoint_ready")
@@ -135,7 +111,7 @@ async def returned(server: ModelServer, log: Log) -> None:
 
 
 async def test_server_that_is_killed_loses_only_what_was_sent_to_it_and_comes_back_without_a_spike() -> None:
-    servers = [ModelServer(port) for port in free_ports(HOST, [0, 0, 0])]
+    servers = [ServerProcess(port, ("--model", MODEL)) for port in free_ports(HOST, [0, 0, 0])]
     victim = servers[2]
     async with contextlib.AsyncExitStack() as stack:
         for server in servers:
