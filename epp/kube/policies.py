@@ -24,7 +24,7 @@ TOGETHER_S = 0.2
 LOOK_AGAIN_S = 30.0
 """How often it is looked whether a group of CRDs has come or gone."""
 RETRY_S = 1.0
-"""How soon it is looked again when the server has never said."""
+"""How soon it is looked again when the server has never said; each time it is left alone twice as long."""
 SETTLE_S = 5.0
 """How long a picker that starts waits for the policies, before it serves requests without those it did not get."""
 OBJECTIVES, REWRITES = "inferenceobjectives", "inferencemodelrewrites"
@@ -82,6 +82,8 @@ class ClusterPolicies:
         self._in_force = asyncio.Event()
         self._objectives = _Known[InferenceObjective](self._changed.set)
         self._rewrites = _Known[InferenceModelRewrite](self._changed.set)
+        self._complaints: dict[str, str] = {}
+        """Why it is not known which group has a resource, as it was last logged."""
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -94,6 +96,7 @@ class ClusterPolicies:
     async def _follow(self, resource: str, kind: type[T], known: _Known[T]) -> None:
         group: str | None = None
         following: asyncio.Task[None] | None = None
+        unanswered = 0
         async with asyncio.TaskGroup() as tasks:
             while True:
                 found = await self._group_of(resource, group)
@@ -107,7 +110,8 @@ class ClusterPolicies:
                     else:
                         known.replaced([])
                     self._context.log.info("kube_policies", resource=resource, group=group or None)
-                await asyncio.sleep(RETRY_S if group is None else LOOK_AGAIN_S)
+                unanswered = unanswered + 1 if group is None else 0
+                await asyncio.sleep(pause_s(unanswered) * self._context.random.uniform(0.8, 1.2))
 
     async def _reflect(self, kind: Kind[T], known: _Known[T]) -> None:
         """Follow; returns when the server does not know the kind any more."""
@@ -123,8 +127,15 @@ class ClusterPolicies:
                     return group
         except KubeError as error:
             self._context.metrics.kube_failed(resource, error.status)
+            self._note(resource, str(error))
             return before
         return ""
+
+    def _note(self, resource: str, complaint: str) -> None:
+        """Log why nothing is known, once while it stays the same."""
+        if self._complaints.get(resource) != complaint:
+            self._complaints[resource] = complaint
+            self._context.log.warning("kube_discovery_failed", resource=resource, error=complaint)
 
     async def _resources(self, group: str) -> set[str]:
         path = f"/apis/{group}/{POLICY_VERSION}"
@@ -163,6 +174,11 @@ class ClusterPolicies:
 
     def _is_ours(self, ref: PoolRef) -> bool:
         return self._pool is None or (ref.name, ref.group) == (self._pool.name, self._pool.group)
+
+
+def pause_s(unanswered: int) -> float:
+    """Return how long to wait after so many questions in a row that the server has not answered; 0: it has."""
+    return min(LOOK_AGAIN_S, RETRY_S * 2.0 ** min(unanswered - 1, 10)) if unanswered else LOOK_AGAIN_S
 
 
 def priorities_of(objectives: Iterable[InferenceObjective]) -> Mapping[str, int]:

@@ -37,6 +37,10 @@ def status(code: int, message: str, reason: str = "") -> Json:
     }
 
 
+GROUP_PARTS = 3
+"""Of a path: ``apis``, a group and its version. The core has no group, and no more than its version is asked of it."""
+
+
 @dataclass
 class _Change:
     version: int
@@ -55,7 +59,7 @@ class KubeApi:
     objects: dict[str, dict[str, Json]] = field(default_factory=dict)
     """By collection, such as ``/api/v1/pods``, and name."""
     failures: list[tuple[int, str]] = field(default_factory=list)
-    """Statuses and messages of the next requests."""
+    """Statuses and messages of the next requests for objects; what kinds there are is asked at any moment."""
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Status and message by the path's end or beginning."""
     is_silent: bool = False
@@ -141,7 +145,8 @@ class KubeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs))
-        if self.failures:
+        is_for_objects = len(request.path.strip("/").split("/")) > GROUP_PARTS
+        if self.failures and is_for_objects:
             code, message = self.failures.pop(0)
             return web.json_response(status(code, message), status=code)
         for place, (code, message) in self.refusals.items():
@@ -151,7 +156,7 @@ class KubeApi:
 
     async def _served(self, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
-        length = 2 if parts[0] == "api" else 3
+        length = GROUP_PARTS - 1 if parts[0] == "api" else GROUP_PARTS
         group, rest = "/" + "/".join(parts[:length]), parts[length:]
         if not rest:
             return self._discovery(group)
