@@ -81,28 +81,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Log verbosity: 1 leaves requests out, 2 has a line for each, 4 adds each decision's scores and failed scrape."""
 
 
-class OwnPod(msgspec.Struct, frozen=True, kw_only=True):
-    """What Kubernetes tells a process of the pod that it runs in (downward API); all empty outside of one."""
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Environment variables that are no flags, each named like its field in capitals."""
 
-    name: str = ""
-    """Environment variable POD_NAME."""
+    pod_name: str = ""
+    """The pod that this process runs in, by Kubernetes' downward API, as are the next two; empty outside of one."""
     namespace: str = ""
-    """Environment variable NAMESPACE."""
-    template_hash: str = ""
-    """Environment variable POD_TEMPLATE_HASH: the same for all pods of one version of a Deployment."""
+    """Its namespace."""
+    pod_template_hash: str = ""
+    """The same for all pods of one version of a Deployment."""
+    kubeconfig: str = "~/.kube/config"
+    """Where the credentials for a cluster are; the default is kubectl's."""
 
 
-def own_pod() -> OwnPod:
-    """Return what the environment says."""
-    said = os.environ.get
-    return OwnPod(
-        name=said("POD_NAME", ""), namespace=said("NAMESPACE", ""), template_hash=said("POD_TEMPLATE_HASH", "")
-    )
-
-
-def kubeconfig_path() -> str:
-    """Return where the credentials for a cluster are: environment variable KUBECONFIG, or kubectl's own place."""
-    return os.environ.get("KUBECONFIG", "~/.kube/config")
+def environment() -> Environment:
+    """Return what is said now; a variable that is empty is as good as none."""
+    said = {name: os.environ.get(name.upper()) for name in Environment.__struct_fields__}
+    return Environment(**{name: value for name, value in said.items() if value})
 
 
 def field_docs(struct: type[msgspec.Struct]) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from epp.observability import Metrics
 from epp.observability.header_rules import is_header_name
 from epp.observability.lifecycle_guards import GuardedDiscovery
 from epp.plugin import ConfigurationError
-from epp.settings import Settings, own_pod
+from epp.settings import Settings, environment
 from epp.workshop import Built
 
 PORT = re.compile(r"[0-9]{1,5}")
@@ -106,7 +106,7 @@ def wanted_of_cluster(settings: Settings) -> Wanted | None:
         pool = PoolShape(_labels(settings.endpoint_selector), _ports(settings.endpoint_target_ports))
     else:
         return None
-    namespace = settings.pool_namespace or own_pod().namespace or "default"
+    namespace = settings.pool_namespace or environment().namespace or "default"
     for flag, name in (("--pool-name", settings.pool_name or "x"), ("--pool-namespace", namespace)):
         if not NAME.fullmatch(name):
             raise ConfigurationError([f"{flag}: `{name}` cannot be the name of anything in Kubernetes"])

@@ -140,6 +140,8 @@ class Layout:
             group = Group(text, name)
             if len(text) <= MAX_KEPT_BYTES and text.endswith(b"\n"):
                 self._groups[name] = group
+            else:
+                self._groups.pop(name, None)
         return group
 
 

@@ -143,6 +143,10 @@ class HyperConnection(asyncio.Protocol):
         if flags & H2_FLAG_CONN_DONE:
             self._is_done = True
 
+    def make_room(self) -> bool:
+        """Send what is queued to a gateway that reads, within this turn of the loop; tells whether anything was."""
+        return self._may_write and self._send()
+
     async def drain(self) -> None:
         """Ask the gateway for no more calls, close when those that are there have ended; return when all is sent."""
         self.act(self._engine.begin_graceful_shutdown())
@@ -268,10 +272,6 @@ class HyperConnection(asyncio.Protocol):
         """Let them go on one after the other, and not within what another one does."""
         for call in calls:
             self._loop.call_soon(cast("HyperCall", call).wake)
-
-    def make_room(self) -> bool:
-        """Send what is queued to a gateway that reads, within this turn of the loop; tells whether anything was."""
-        return self._may_write and self._send()
 
     def _send(self) -> bool:
         """Send all that is queued, in one write; tells whether anything was."""

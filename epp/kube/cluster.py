@@ -18,7 +18,7 @@ from epp.kube.policies import ClusterPolicies
 from epp.kube.pool import PodsOf, Publish
 from epp.kube.reflector import KubeContext, decoded
 from epp.observability import Metrics
-from epp.settings import own_pod
+from epp.settings import environment
 
 POD_HASHES = 2
 """A pod of a Deployment is called after it, and after two hashes."""
@@ -45,7 +45,7 @@ class Wanted:
 
 def own_name() -> str:
     """Return what this picker's Deployment is called, as the pod's name tells it; empty outside of a pod."""
-    return own_pod().name.rsplit("-", POD_HASHES)[0]
+    return environment().pod_name.rsplit("-", POD_HASHES)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class Cluster:
         pool, namespace = self._wanted.pool, self._wanted.namespace
         name = pool.name if isinstance(pool, PoolName) else own_name() or "endpoint-picker"
         own = Candidate(
-            identity=f"{own_pod().name or socket.gethostname()}_{uuid.uuid4()}",
-            template=own_pod().template_hash if started_at else "",
+            identity=f"{environment().pod_name or socket.gethostname()}_{uuid.uuid4()}",
+            template=environment().pod_template_hash if started_at else "",
             started_at=started_at,
         )
         return LeaderElection(
@@ -138,10 +138,10 @@ class Cluster:
 
 async def _started_at(context: KubeContext) -> str:
     """Return when this picker's own pod was made; empty where it is in none, or may not look."""
-    own = own_pod()
-    if not own.name:
+    own = environment()
+    if not own.pod_name:
         return ""
-    path = f"/api/v1/namespaces/{own.namespace or context.namespace}/pods/{own.name}"
+    path = f"/api/v1/namespaces/{own.namespace or context.namespace}/pods/{own.pod_name}"
     try:
         pod = decoded(await context.api.request("GET", path), KubeObject, f"GET {path}")
     except KubeError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from epp.plugin import ConfigurationError
-from epp.settings import kubeconfig_path
+from epp.settings import environment
 
 if TYPE_CHECKING:
     import httpx2
@@ -131,7 +131,7 @@ async def connected() -> AsyncIterator[Api]:
         assert config is not None  # noqa: S101 - only where a default is asked for
         http = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(REQUEST_TIMEOUT_S)))
     except Exception as error:  # it takes files as they are, and says what is wrong with them in many ways
-        places = f"this is no pod with a service account, and {kubeconfig_path()} does not help"
+        places = f"this is no pod with a service account, and {environment().kubeconfig} does not help"
         message = f"no Kubernetes cluster: {places}: {error!r}"
         raise ConfigurationError([message]) from error
     async with http:

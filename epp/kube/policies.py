@@ -22,9 +22,10 @@ from epp.kube.reflector import Kind, KubeContext, Reflector, decoded
 TOGETHER_S = 0.2
 """Changes that come within so long are published together: rules are put in order anew each time."""
 LOOK_AGAIN_S = 30.0
-"""How often it is looked whether a group of CRDs has come or gone."""
+"""How often it is looked whether a group of CRDs has come or gone, more or less."""
 RETRY_S = 1.0
-"""How soon it is looked again when the server has never said; each time it is left alone twice as long."""
+"""How soon it is looked again when the server has never said; once `SETTLE_S` is over each time twice as long, up to
+`LOOK_AGAIN_S`."""
 SETTLE_S = 5.0
 """How long a picker that starts waits for the policies, before it serves requests without those it did not get."""
 OBJECTIVES, REWRITES = "inferenceobjectives", "inferencemodelrewrites"
@@ -124,11 +125,13 @@ class ClusterPolicies:
         try:
             for group in POLICY_GROUPS:
                 if resource in await self._resources(group):
+                    self._complaints.pop(resource, None)
                     return group
         except KubeError as error:
             self._context.metrics.kube_failed(resource, error.status)
             self._note(resource, str(error))
             return before
+        self._complaints.pop(resource, None)
         return ""
 
     def _note(self, resource: str, complaint: str) -> None:
@@ -178,7 +181,10 @@ class ClusterPolicies:
 
 def pause_s(unanswered: int) -> float:
     """Return how long to wait after so many questions in a row that the server has not answered; 0: it has."""
-    return min(LOOK_AGAIN_S, RETRY_S * 2.0 ** min(unanswered - 1, 10)) if unanswered else LOOK_AGAIN_S
+    if not unanswered:
+        return LOOK_AGAIN_S
+    doublings = max(0, unanswered - int(SETTLE_S / RETRY_S))
+    return min(LOOK_AGAIN_S, RETRY_S * 2.0 ** min(doublings, 10))
 
 
 def priorities_of(objectives: Iterable[InferenceObjective]) -> Mapping[str, int]:

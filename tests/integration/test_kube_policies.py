@@ -85,21 +85,6 @@ async def test_policies_that_cannot_be_had_are_not_waited_for_long(
     assert event["resources"] == [REWRITES]
 
 
-async def test_server_that_does_not_say_what_it_has_is_asked_less_and_less_and_named_once(
-    api: KubeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(policies, "LOOK_AGAIN_S", 30.0)
-    assert [policies.pause_s(unanswered) for unanswered in (1, 2, 4, 9, 10_000, 0)] == [1, 2, 8, 30, 30, 30]
-    monkeypatch.setattr(policies, "RETRY_S", 0.01)
-    api.refusals["/apis/"] = (403, "no")
-    log = io.StringIO()
-    async with followed(log_to=log):
-        await until(lambda: sum(path.startswith("/apis/") for _, path in api.requests) > 6)
-    events = [json.loads(line) for line in log.getvalue().splitlines() if "kube_discovery_failed" in line]
-    assert sorted(event["resource"] for event in events) == [REWRITES, OBJECTIVES]
-    assert all("403" in event["error"] for event in events)
-
-
 async def test_new_group_counts_where_both_are_there(api: KubeApi) -> None:
     serve(api, NEW_GROUP)
     serve(api, OLD_GROUP)

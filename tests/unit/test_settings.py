@@ -3,7 +3,7 @@
 import pytest
 
 from epp.plugin import parse_duration
-from epp.settings import Settings, field_docs
+from epp.settings import Environment, Settings, environment, field_docs
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,11 @@ def test_anything_else_says_how_to_write_it(text: str) -> None:
 
 def test_every_setting_has_a_line_that_explains_it() -> None:
     assert set(field_docs(Settings)) == set(Settings.__struct_fields__)
+
+
+def test_environment_says_where_the_process_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NAMESPACE", "POD_TEMPLATE_HASH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("POD_NAME", "epp-1")
+    monkeypatch.setenv("KUBECONFIG", "")
+    assert environment() == Environment(pod_name="epp-1", kubeconfig="~/.kube/config")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epp.datalayer.exposition import SLACK_BYTES, TRUSTED_PAGES, Layout
+from epp.datalayer.exposition import MAX_KEPT_BYTES, SLACK_BYTES, TRUSTED_PAGES, Layout
 
 NAME = b"waiting"
 FILLER = b"other 1\n"
@@ -122,6 +122,15 @@ def test_metric_that_changes_after_another_was_renamed_is_seen() -> None:
         assert not layout.turn_to(page)
         found = [layout.find(page, name) for name in names]
         assert list(found[0].samples.values()) == [seen]
+
+
+@pytest.mark.parametrize(
+    "between", [b"waiting 31", b"waiting 31\n" * MAX_KEPT_BYTES], ids=["torn", "too long to be kept"]
+)
+def test_group_that_is_as_it_was_before_another_one_is_read(between: bytes) -> None:
+    reader = Reader()
+    for page in (FILLER + b"waiting 3\n", FILLER + between, FILLER + b"waiting 3\n" + between[11:].replace(b"w", b"v")):
+        assert reader.values(page) == Reader().values(page)
 
 
 def test_value_that_grows_at_the_end_of_a_torn_page_is_read_whole() -> None:

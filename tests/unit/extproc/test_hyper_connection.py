@@ -12,7 +12,7 @@ from tests.fakes.gateway import Gateway, data_of, reasons_of
 from tests.fakes.transports import ECHO, HANGS, PATIENCE_S, echo
 
 PROTOCOL_ERROR = 1
-MUCH = bytes(range(256)) * 1_200
+MUCH = bytes(range(256)) * 2_400
 
 
 async def hangs(call: Call) -> Status:
