@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
+import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
 import aiohttp
 
@@ -12,7 +14,10 @@ STOP_S = 5.0
 """How long a child may take to end after SIGTERM before it is killed."""
 START_S = 20.0
 MAX_LINE_BYTES = 16 * 1024 * 1024
+FIRST_PORT, SHARES, PORTS_A_SHARE = 16_384, 64, 256
+"""The last is below 32,768, from where Linux takes ports for connections (``ip_local_port_range``)."""
 _POLL_S = 0.05
+_turns = itertools.count()
 _KEPT_LINES = 10
 
 
@@ -114,18 +119,33 @@ async def accepts(host: str, port: int) -> bool:
 
 
 def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
-    """Return each wanted port, or some other one that is free where it is taken."""
-    with contextlib.ExitStack() as held:
-        return [_hold(held, host, port) for port in wanted]
+    """Return each wanted port, or some other one that is free where it is taken or 0; raises `PartError`."""
+    chosen: list[int] = []
+    for port in wanted:
+        candidates = itertools.chain([port] if port else [], _own_ports())
+        found = next((one for one in candidates if one not in chosen and _is_free(host, one)), None)
+        if found is None:
+            raise PartError(f"no free port on {host}")
+        chosen.append(found)
+    return chosen
 
 
-def _hold(held: contextlib.ExitStack, host: str, port: int) -> int:
-    """Bind a socket until ``held`` closes, so that no port is given out twice."""
-    for candidate in (port, 0):
-        one = held.enter_context(socket.socket())
+def _own_ports() -> Iterator[int]:
+    """Yield the ports that this process tries, each once, from where it left off.
+
+    Whoever is to listen on one binds it later. Other processes have other ports, and the kernel gives none of them to a
+    connection: nobody takes it meanwhile.
+    """
+    first = FIRST_PORT + os.getpid() % SHARES * PORTS_A_SHARE
+    for turn in itertools.islice(_turns, PORTS_A_SHARE):
+        yield first + turn % PORTS_A_SHARE
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):
-            one.bind((host, candidate))
-            bound: int = one.getsockname()[1]
-            return bound
-    raise PartError(f"no free port on {host}")
+        try:
+            one.bind((host, port))
+        except OSError:
+            return False
+        return True
