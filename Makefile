@@ -127,7 +127,7 @@ bench-micro: $(VENV)/.demo  ## Measure single steps of the hot path
 BUDGETS ?=
 .PHONY: budgets
 budgets: $(VENV)/.dev  ## Tell whether the hot path takes more instructions than it did; BUDGETS=--write sets new budgets
-	$(BIN)/python bench/micro/budgets.py $(BUDGETS)
+	PYTHONPATH=bench $(BIN)/python bench/micro/budgets.py $(BUDGETS)
 
 .PHONY: e2e-matrix
 e2e-matrix: $(VENV)/.dev  ## Print the table of all body modes through a real Envoy, as in docs/gateways.md

@@ -17,6 +17,8 @@ from request import Call, make_handler, messages_of
 from scheduling import make_pool, make_scheduler, matched_request
 from wire import make_request
 
+from load import echo
+
 FILE = Path(__file__).with_name("budgets.json")
 MOST = 1.2
 """How many times its budget a step may take."""
@@ -48,7 +50,8 @@ def decision(endpoints: int) -> Step:
 STEPS: Mapping[str, Callable[[], Step]] = {
     "request, 1 KB": lambda: request(1_000),
     "request, 40 KB": lambda: request(40_000),
-    "request, 1 KB, on hyper": lambda: make_request(1_000),
+    "request, 1 KB, on hyper": lambda: make_request(1_000, make_handler(10)),
+    "echo, 1 KB, on hyper": lambda: make_request(1_000, echo.make_handler("10.0.0.1:8000")),
     "request, 1 KB, answer in 100 pieces": lambda: request(1_000, chunks=100),
     "decision, 10 endpoints": lambda: decision(10),
     "decision, 100 endpoints": lambda: decision(100),

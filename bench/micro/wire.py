@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
-from request import make_handler, messages_of
+from request import messages_of
 
 from epp.extproc.framing import framed
 from epp.extproc.hyper_connection import HyperConnection
 from epp.extproc.hyper_server import HyperServer
-from epp.extproc.rpc import METHOD
+from epp.extproc.rpc import METHOD, Handler
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WINDOW_BYTES = 2**24
@@ -72,7 +72,7 @@ def _stream(number: int, encoder: Encoder, messages: Sequence[bytes]) -> Sequenc
     return [b"".join(frame.serialize() for frame in frames) for frames in turns]
 
 
-def make_request(body_bytes: int) -> Callable[[], Awaitable[None]]:
-    """Return what sends a request with a body of this size."""
-    server = HyperServer({METHOD: make_handler(10)}, certificate=None, max_message_bytes=WINDOW_BYTES)
+def make_request(body_bytes: int, handler: Handler) -> Callable[[], Awaitable[None]]:
+    """Return what sends a request with a body of this size to a handler."""
+    server = HyperServer({METHOD: handler}, certificate=None, max_message_bytes=WINDOW_BYTES)
     return Gateway(server.connection(), messages_of(body_bytes)).request
