@@ -149,11 +149,12 @@ class TestTrouble:
         self, api: KubeApi, following: tuple[Seen, Metrics]
     ) -> None:
         seen, _ = following
-        lists = len(list_requests(api))
+        before = len(pod_requests(api))
         api.refusals["/pods"] = (504, "Too large resource version: 9999, current: 5")
         api.break_watches()
-        await until(lambda: len(list_requests(api)) > lists)
+        await until(lambda: len(pod_requests(api)) > before + 1)
         api.refusals.clear()
+        assert ["watch=" in path for path in pod_requests(api)[before : before + 2]] == [True, False]
         api.put(PODS, pod("b", "10.0.0.2"))
         await until(lambda: len(seen.destinations) > 1)
         assert A in seen.destinations
@@ -180,8 +181,12 @@ class TestTrouble:
         await until(lambda: seen.destinations == [A, B])
 
 
+def pod_requests(api: KubeApi) -> list[str]:
+    return [path for method, path in api.requests if method == "GET" and "/pods" in path]
+
+
 def list_requests(api: KubeApi) -> list[str]:
-    return [path for method, path in api.requests if method == "GET" and "/pods" in path and "watch=" not in path]
+    return [path for path in pod_requests(api) if "watch=" not in path]
 
 
 async def test_forbidden_list_says_which_permission_is_missing(api: KubeApi) -> None:
