@@ -133,8 +133,8 @@ def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
 def _own_ports() -> Iterator[int]:
     """Yield the ports that this process tries, each once, from where it left off.
 
-    Whoever is to listen on one binds it later. Other processes have other ports, and the kernel gives none of them to a
-    connection: nobody takes it meanwhile.
+    Whoever is to listen on one binds it later. Processes begun one after the other have other ports, and the kernel
+    gives none of them to a connection: nobody takes it meanwhile.
     """
     first = FIRST_PORT + os.getpid() % SHARES * PORTS_A_SHARE
     for turn in itertools.islice(_turns, PORTS_A_SHARE):

@@ -122,17 +122,18 @@ class ClusterPolicies:
 
     async def _group_of(self, resource: str, before: str | None) -> str | None:
         """Return the first group that has a resource, empty for none, and what it was when the server does not say."""
+        found = ""
         try:
             for group in POLICY_GROUPS:
                 if resource in await self._resources(group):
-                    self._complaints.pop(resource, None)
-                    return group
+                    found = group
+                    break
         except KubeError as error:
             self._context.metrics.kube_failed(resource, error.status)
             self._note(resource, str(error))
             return before
         self._complaints.pop(resource, None)
-        return ""
+        return found
 
     def _note(self, resource: str, complaint: str) -> None:
         """Log why nothing is known, once while it stays the same."""
