@@ -181,12 +181,12 @@ async def test_endpoint_that_is_avoided_or_fails_is_not_asked_as_long_as_another
         pytest.param(Engine(answer={"tokens": []}), id="another answer"),
         pytest.param(Engine(answer={"token_ids": [-1]}), id="ids below 0"),
         pytest.param(Engine(answer={"token_ids": [2**32]}), id="ids too large"),
-        pytest.param(Engine(delay_s=1.0), id="too slow"),
+        pytest.param(Engine(delay_s=2.0), id="too slow"),
     ],
 )
 async def test_server_that_fails_is_left_alone_for_a_while(engine: Engine) -> None:
     clock = Clock()
-    async with serving(engine) as endpoint, working(Params(vllm=Vllm(timeout="50ms")), clock=clock) as producer:
+    async with serving(engine) as endpoint, working(Params(vllm=Vllm(timeout="500ms")), clock=clock) as producer:
         for _ in range(FAILURES + 2):
             assert await tokens_of(producer, chat(), endpoint) is None
         assert len(engine.asked) == FAILURES
